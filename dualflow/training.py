@@ -106,7 +106,7 @@ def page_loaders(
                          for i, o in enumerate(sets)), device=device)
 
 # %% ../nbs/07_training.ipynb #9a3a26be
-VIVID = .5  # Weight of the chroma term
+VIVID = .8  # Weight of the chroma term
 
 def colour_loss(
     colour: torch.Tensor, # (B, 3, h, w), L̂ab
@@ -118,7 +118,8 @@ def colour_loss(
     factor = truth.shape[-1] // colour.shape[-1]
     true, made = F.avg_pool2d(truth[:, :3], factor), compose(colour, F.avg_pool2d(passes, factor))
     chroma = lambda o: (o[:, 1:].square().sum(1) + 1e-3).sqrt()
-    return ((made[:, 0] - true[:, 0]).abs() + chroma(made - true) + vivid * (chroma(made) - chroma(true)).abs()).mean() / 10
+    rare = 1 + chroma(true) / 30
+    return ((made[:, 0] - true[:, 0]).abs() + rare * (chroma(made - true) + vivid * (chroma(made) - chroma(true)).abs())).mean() / 10
 
 # %% ../nbs/07_training.ipynb #3a816904
 def fast_bf16(device) -> bool:
@@ -178,7 +179,8 @@ class DualFlowTrainer(nn.Module):
         lab, gate, L = truth[:, :3], truth[:, 3:4], truth[:, 4:]
         true_passes, parts = transmission(L, gate.abs()), {}
         if "attention" in self.trains:
-            parts["importance"] = F.smooth_l1_loss(out["attention"].importance, colour_detail(lab), beta=2.) / 4
+            # Ranking cells by what they hold on average needs the mean, which the Poisson likelihood estimates without being ruled by the largest values.
+            parts["importance"] = F.poisson_nll_loss(out["attention"].importance, colour_detail(lab), log_input=False)
             parts["plan"] = colour_loss(out["attention"].plan, true_passes, lab)
         if "gate" in self.trains:
             # Weighted by how dark a pixel is: on bare paper the gate has nothing to decide. Scanned pairs have no true gate.

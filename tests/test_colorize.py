@@ -1,0 +1,110 @@
+"The main job, end to end: the command, real pages, and what must not happen to them."
+import io, subprocess, sys, zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dualflow.core import load_page, page_lab, page_lightness
+from dualflow.evaluation import evaluate_page, grey_image
+from dualflow.pipeline import DualFlow, colorize_image, has_colour
+from dualflow.printing import manga_bw
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = sorted((ROOT / "data" / "samples").glob("page_*.png"))
+
+
+@pytest.fixture(scope="module")
+def flow(): return DualFlow.from_pretrained()
+
+
+def command(name, *args, **options):
+    code = f"import sys; from dualflow.cli import {name}; sys.exit({name}())"
+    return subprocess.run([sys.executable, "-W", "ignore", "-c", code, *map(str, args)], capture_output=True, text=True, **options)
+
+
+def test_samples_are_there(): assert len(SAMPLES) == 3 and not any(has_colour(load_page(o)) for o in SAMPLES)
+
+
+def test_command_colours_a_page(tmp_path):
+    done = command("colorize", "--input", SAMPLES[0], "--output", tmp_path / "colored.png")
+    assert done.returncode == 0, done.stderr
+    assert "device: " in done.stdout and "parameters loaded" in done.stdout
+    page = load_page(tmp_path / "colored.png")
+    assert page.size == load_page(SAMPLES[0]).size and has_colour(page)
+
+
+def test_folder_and_archive_go_on_after_a_bad_page(tmp_path):
+    small = load_page(SAMPLES[0]).resize((200, 280))
+    for where in ("ch1/p1.png", "ch1/p2.png"): (tmp_path / "in" / where).parent.mkdir(parents=True, exist_ok=True); small.save(tmp_path / "in" / where)
+    (tmp_path / "in/ch1/bad.png").write_bytes(b"\x89PNG broken")
+    Image.fromarray(np.dstack([np.full((60, 60), 220), np.tile(np.arange(60) * 4, (60, 1)), np.full((60, 60), 30)]).astype(np.uint8)).save(tmp_path / "in/ch1/coloured.png")
+    done = command("colorize", "--input", tmp_path / "in", "--output", tmp_path / "out")
+    assert done.returncode == 1 and "bad.png" in done.stderr and "Traceback" not in done.stderr
+    assert sorted(o.name for o in (tmp_path / "out/ch1").iterdir()) == ["coloured.png", "p1.png", "p2.png"]
+    assert "in colour already" in done.stdout
+
+    with zipfile.ZipFile(tmp_path / "book.cbz", "w") as z:
+        z.write(tmp_path / "in/ch1/p1.png", "p1.png"); z.writestr("../../evil.png", (tmp_path / "in/ch1/p2.png").read_bytes()); z.writestr("bad.jpg", b"no")
+    done = command("colorize", "--input", tmp_path / "book.cbz", "--output", tmp_path / "book_colour.cbz")
+    assert done.returncode == 1 and "bad.jpg" in done.stderr
+    with zipfile.ZipFile(tmp_path / "book_colour.cbz") as z:
+        assert sorted(z.namelist()) == ["evil.png", "p1.png"] and has_colour(load_page(z.read("p1.png")))
+
+
+@pytest.mark.parametrize("args, word", [(["--input", "nowhere.png", "--output", "o.png"], "nowhere.png"), (["--input", str(SAMPLES[0]), "--output", "o.xyz"], "format"),
+                                        (["--input", str(SAMPLES[0]), "--output", "o.png", "--weights", "/no/such/folder"], "no such folder"),
+                                        (["--input", str(SAMPLES[0]), "--output", "o.png", "--budget", "3"], "budget")])
+def test_mistakes_are_one_line(tmp_path, args, word):
+    done = command("colorize", *args, cwd=tmp_path)
+    assert done.returncode == 1 and word in done.stderr and "Traceback" not in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_help_imports_nothing_heavy_and_colouring_no_fastai(tmp_path):
+    heavy = "import sys; from dualflow import cli\ntry: cli.colorize(['--help'])\nexcept SystemExit: pass\nassert not {'torch', 'numpy', 'fastai'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True).returncode == 0
+    code = f"import sys; from dualflow import cli; cli.colorize(['--input', {str(SAMPLES[0])!r}, '--output', {str(tmp_path / 'o.png')!r}]); assert not {{'fastai', 'matplotlib', 'gradio'}} & set(sys.modules), set(sys.modules)"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_grey_page_keeps_its_lightness(flow, comics):
+    grey = load_page(comics / "val/peppercarrot/E18P03.jpg").convert("L")
+    made = page_lab(flow.colorize(grey).image)
+    assert (made[:, 0] - page_lightness(grey)[:, 0]).abs().mean() < .5
+
+
+@pytest.mark.parametrize("style, gain", [("gray", .5), ("lineart", 3.), ("screentone", 4.)])
+def test_real_pages_come_closer_to_the_truth(flow, comics, style, gain):
+    "On pages never seen in training the colours must help, not only be there."
+    rows = [evaluate_page(flow, load_page(comics / "val" / o), style)[0] for o in ("peppercarrot/E18P03.jpg", "peppercarrot/E19P04.jpg")]
+    mean = lambda k: sum(o[k] for o in rows) / len(rows)
+    assert mean("gain_db") > gain and mean("ciede2000") < mean("grey_ciede2000") and mean("colourfulness") > .4
+
+
+def test_dots_vanish_and_strokes_stay(flow, comics):
+    true = load_page(comics / "val/peppercarrot/E18P03.jpg")
+    printed = manga_bw(true, "screentone")
+    made = page_lab(flow.colorize(grey_image(printed.L)).image)
+    flat = (printed.tone[0, 0] > .5) & (printed.ink[0, 0] < .02)
+    strokes = printed.ink[0, 0] > .98
+    assert printed.L[0, 0][flat].mean() < 20 and made[0, 0][flat].mean() > 35      # dots were black, and have gone
+    assert made[0, 0][strokes].mean() < 12                                         # strokes are as black as they were
+
+
+def test_large_pages_keep_their_size_and_their_ink(flow):
+    "Lettering is taken from the scan itself, so a page twice as large is twice as sharp."
+    page = load_page(SAMPLES[0]).convert("L")
+    large = page.resize((page.width * 2, page.height * 2), Image.Resampling.LANCZOS)
+    made = page_lab(flow.colorize(large).image)[0, 0]
+    L = page_lightness(large)[0, 0]
+    steps = lambda o: (o[:, 1:] - o[:, :-1]).abs()
+    edge = steps(L) > 40
+    assert made.shape == L.shape and steps(made)[edge].mean() > .6 * steps(L)[edge].mean()
+
+
+def test_embedded_weights_load_once_and_fit(flow):
+    assert colorize_image(load_page(SAMPLES[1]).resize((160, 220))).size == (160, 220)
+    assert sum(p.numel() for p in flow.nets.parameters()) < 12e6

@@ -1,0 +1,152 @@
+"The demo: its function, its server, and its page in a real browser."
+import io
+import shutil
+from urllib.parse import urlparse
+
+import pytest
+from PIL import Image
+
+gr = pytest.importorskip("gradio")
+
+from dualflow.app import WORDS, colour_upload, launch
+from dualflow.core import DualflowError, to_image
+from dualflow.drawing import draw_page
+from dualflow.pipeline import has_colour
+from dualflow.printing import manga_bw
+
+PICTURES = 8  # two of the slider, the full page, five layers
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    "A small drawn page as a file."
+    path = tmp_path_factory.mktemp("pages")/"drawn page.png"
+    to_image(manga_bw(draw_page(7, (352, 496)).color, "screentone").L.expand(1, 3, -1, -1) / 100).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def broken(page, tmp_path_factory):
+    "The same file, cut short."
+    path = tmp_path_factory.mktemp("pages")/"broken.png"
+    path.write_bytes(page.read_bytes()[:3000])
+    return path
+
+
+@pytest.fixture(scope="module")
+def url():
+    demo = launch(prevent_thread_lock=True, quiet=True, inline=False)
+    yield demo.local_url
+    demo.close()
+
+
+def test_handler_gives_every_picture(page):
+    (before, after), words, full, *layers = colour_upload(page, .3)
+    assert before.size == after.size == full.size == (352, 496) and has_colour(after) and not has_colour(before)
+    assert len(layers) == PICTURES - 3 and all(isinstance(o, Image.Image) for o in layers)
+    assert "352 × 496" in words and "the CPU" in words or "the GPU" in words
+
+
+def test_handler_reads_tiff_and_cmyk(page, tmp_path):
+    path = tmp_path/"scan.tif"
+    Image.open(page).convert("CMYK").save(path)
+    assert has_colour(colour_upload(path)[2])
+
+
+@pytest.mark.parametrize("content, complaint", [(b"", "empty"), (b"%PDF-1.7", "not a picture"), (b"<svg onload=alert(1)>", "not a picture")])
+def test_handler_says_what_is_wrong(tmp_path, content, complaint):
+    path = tmp_path/"x <img>.png"
+    path.write_bytes(content)
+    with pytest.raises(gr.Error) as e: colour_upload(path)
+    assert complaint in e.value.message and "<" not in e.value.message and str(tmp_path) not in e.value.message and not e.value.print_exception
+
+
+def test_handler_wants_a_page_and_a_share(page):
+    with pytest.raises(gr.Error, match="Choose a page"): colour_upload(None)
+    with pytest.raises(gr.Error, match="between 0 and 1"): colour_upload(page, 3)
+
+
+def test_wrong_weights_are_told_before_the_door_opens(tmp_path):
+    with pytest.raises(DualflowError): launch(tmp_path)
+
+
+def test_taken_port_is_told_in_words(url):
+    with pytest.raises(DualflowError, match="cannot be served"): launch(port=urlparse(url).port, prevent_thread_lock=True, quiet=True)
+
+
+def test_client(url, page, broken, capfd):
+    from gradio_client import Client, handle_file
+    from gradio_client.exceptions import AppError
+    client = Client(url, verbose=False)
+    (before, after), words, full, *layers = client.predict(handle_file(page), .3, api_name="/colour")
+    assert has_colour(Image.open(full)) and Image.open(full).format == "PNG" and len(layers) == PICTURES - 3
+    assert "352 × 496" in words
+    capfd.readouterr()
+    with pytest.raises(AppError, match="broken.png.*(damaged|cut short)") as e: client.predict(handle_file(broken), .3, api_name="/colour")
+    said = "".join(capfd.readouterr())
+    assert "Traceback" not in said and "/tmp" not in str(e.value)
+
+
+def test_server_keeps_files_to_itself(url):
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+    for path in (__file__, "/etc/hostname", "settings.ini"):
+        with pytest.raises(HTTPError): urlopen(f"{url}gradio_api/file={path}")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'dualflow[dev]'")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium: pytest.skip("no chromium on this machine: apt-get install chromium")
+    with playwright.sync_playwright() as p:
+        it = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                               "--disable-component-update", "--disable-sync", "--no-first-run"])
+        yield it
+        it.close()
+
+
+def visit(browser, url, locale):
+    "A page of the browser on the demo, and the list of hosts that it asks."
+    tab, asked = browser.new_page(locale=locale, viewport={"width": 1280, "height": 1100}), []
+    tab.on("request", lambda o: asked.append(urlparse(o.url)))
+    tab.goto(url)
+    tab.locator("#colour").wait_for()
+    return tab, asked
+
+
+def test_browser_colours_a_page(browser, url, page):
+    tab, asked = visit(browser, url, "en-GB")
+    tab.locator("input[type=file]").first.set_input_files(page)
+    tab.locator("#page img").first.wait_for()
+    tab.locator("#colour").click()
+    picture = tab.locator("#fused img").first
+    picture.wait_for(timeout=120_000)
+    seen = Image.open(io.BytesIO(tab.request.get(picture.get_attribute("src")).body()))
+    assert seen.format == "PNG" and seen.size == (352, 496) and has_colour(seen)
+    assert tab.locator("#compare img").count() >= 2 and "352 × 496" in tab.locator("#report").inner_text()
+    with tab.expect_download() as saved:
+        picture.hover()
+        tab.locator("#fused a[download]").first.click()
+    assert saved.value.suggested_filename.endswith(".png") and has_colour(Image.open(saved.value.path()))
+    assert {o.hostname for o in asked if o.scheme.startswith("http")} == {"127.0.0.1"}
+
+
+def test_browser_shows_a_message_for_a_broken_file(browser, url, broken):
+    tab, _ = visit(browser, url, "en-GB")
+    tab.locator("input[type=file]").first.set_input_files(broken)
+    tab.locator("#page img").first.wait_for(state="attached")
+    tab.locator("#colour").click()
+    toast = tab.get_by_test_id("toast-body")
+    toast.wait_for(timeout=60_000)
+    assert "broken.png" in toast.inner_text() and "Traceback" not in toast.inner_text()
+
+
+def test_browser_speaks_french_and_tries_an_example(browser, url):
+    tab, _ = visit(browser, url, "fr-FR")
+    assert tab.locator("#colour").inner_text().strip() == WORDS["fr"]["colour"]
+    tab.locator("#samples img").first.click()
+    tab.locator("#page img").first.wait_for()
+    tab.locator("#colour").click()
+    tab.locator("#fused img").first.wait_for(timeout=180_000)
+    assert "pixels, coloriés en" in tab.locator("#report").inner_text()

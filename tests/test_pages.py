@@ -1,0 +1,106 @@
+"Pages of every kind come in right, damaged ones are refused in words, and nothing is ever half written."
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from PIL import Image
+
+from dualflow.core import DualflowError, PageError, load_page, page_lightness, save_page, write_aside
+
+GREY = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))  # (48, 64), dark to light
+
+
+def saved(image, kind, **options):
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WebP", "TIFF", "BMP", "GIF"])
+def test_formats(kind):
+    page = load_page(saved(Image.fromarray(GREY), kind))
+    assert page.mode == "RGB" and page.size == (64, 48)
+    assert np.abs(np.array(page)[..., 0].astype(int) - GREY).max() <= (12 if kind in ("JPEG", "WebP") else 0)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "CMYK", "YCbCr", "HSV", "LAB"])
+def test_modes(mode):
+    page = np.array(load_page(Image.fromarray(np.where(GREY > 127, 255, 0).astype(np.uint8)).convert("RGB").convert("L" if mode == "LA" else "RGB").convert(mode)
+                              if mode != "LAB" else Image.new("LAB", (64, 48))))
+    assert page.shape == (48, 64, 3)
+    if mode != "LAB": assert page[:, 60:].min() > 240 and page[:, :4].max() < 15
+
+
+def test_sixteen_bits_are_scaled_not_clipped():
+    wide = GREY.astype(np.uint16) * 257
+    for data in (saved(Image.fromarray(wide), "PNG"), saved(Image.fromarray(wide), "TIFF")):
+        assert np.abs(np.array(load_page(data))[..., 0].astype(int) - GREY).max() <= 1
+
+
+def test_alpha_lies_over_white():
+    clear = Image.new("RGBA", (8, 8), (10, 20, 30, 0))
+    clear.putpixel((3, 3), (10, 20, 30, 255))
+    page = load_page(saved(clear, "PNG"))
+    assert page.getpixel((0, 0)) == (255, 255, 255) and page.getpixel((3, 3)) == (10, 20, 30)
+    marked = Image.fromarray(GREY).convert("P"); marked.info["transparency"] = 0
+    assert load_page(saved(marked, "PNG", transparency=0)).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_exif_rotation():
+    exif = Image.Exif(); exif[0x0112] = 6  # turned a quarter to the right
+    page = load_page(saved(Image.fromarray(GREY), "JPEG", exif=exif))
+    assert page.size == (48, 64) and page.getpixel((20, 2))[0] < 20 < page.getpixel((20, 60))[0]
+
+
+BROKEN = {"empty": (b"", "empty"), "web page": (b"<html>", "not a picture"), "cut PNG": (saved(Image.fromarray(GREY), "PNG")[:70], "damaged"),
+          "cut JPEG": (saved(Image.fromarray(GREY), "JPEG")[:-200], "damaged")}
+
+
+@pytest.mark.parametrize("data, word", BROKEN.values(), ids=BROKEN)
+def test_bad_files_are_named(tmp_path, data, word):
+    file = tmp_path / "pagé 01.png"
+    file.write_bytes(data)
+    with pytest.raises(PageError, match=word) as e: load_page(file)
+    assert str(file) in str(e.value)
+
+
+def test_missing_folder_and_too_large(tmp_path):
+    with pytest.raises(PageError, match="no such file"): load_page(tmp_path / "nothing.png")
+    with pytest.raises(PageError, match="folder"): load_page(tmp_path)
+    with pytest.raises(PageError, match="limit"): load_page(Image.fromarray(GREY), max_pixels=1000)
+
+
+def test_a_bomb_is_refused_before_it_is_decoded():
+    import struct, zlib
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 40000, 40000, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    with pytest.raises(PageError, match="limit"): load_page(bomb)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=400), st.integers(0, 300))
+def test_damage_never_escapes(noise, at):
+    "Whatever stands in a file, the answer is a page or a PageError."
+    good = saved(Image.fromarray(GREY), "PNG")
+    for data in (noise, good[:at] + noise + good[at + len(noise):]):
+        try: assert load_page(data).mode == "RGB"
+        except PageError: pass
+
+
+def test_lightness_of_grey_is_exact():
+    import torch
+    from kornia.color import rgb_to_lab
+    from dualflow.core import to_tensor
+    image = Image.fromarray(GREY)
+    assert torch.allclose(page_lightness(image), rgb_to_lab(to_tensor(image))[:, :1], atol=.01)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    file = save_page(Image.new("RGB", (4, 4), "red"), tmp_path / "p.png")
+    with pytest.raises(RuntimeError), write_aside(file) as aside:
+        aside.write_bytes(b"half"); raise RuntimeError
+    assert load_page(file).getpixel((0, 0)) == (255, 0, 0) and [o.name for o in tmp_path.iterdir()] == ["p.png"]
+    with pytest.raises(DualflowError, match="format"): save_page(Image.new("RGB", (4, 4)), tmp_path / "p.xyz")
+    (tmp_path / "blocked").write_text("a file where a folder should be")
+    with pytest.raises(DualflowError, match="cannot be written"): save_page(Image.new("RGB", (4, 4)), tmp_path / "blocked" / "p.png")
