@@ -27,6 +27,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                     'dualflow.attention.TokenBlock.forward': ('attention.html#tokenblock.forward', 'dualflow/attention.py'),
                                     'dualflow.attention.TokenBlock.weights': ('attention.html#tokenblock.weights', 'dualflow/attention.py'),
                                     'dualflow.attention._cells': ('attention.html#_cells', 'dualflow/attention.py'),
+                                    'dualflow.attention._residual': ('attention.html#_residual', 'dualflow/attention.py'),
                                     'dualflow.attention.as_colour': ('attention.html#as_colour', 'dualflow/attention.py'),
                                     'dualflow.attention.colour_detail': ('attention.html#colour_detail', 'dualflow/attention.py'),
                                     'dualflow.attention.conv': ('attention.html#conv', 'dualflow/attention.py'),

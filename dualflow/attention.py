@@ -91,7 +91,9 @@ def as_colour(
     x = x.float()
     return torch.cat([100 * torch.sigmoid(x[:, :1] + 2), 110 * torch.tanh(x[:, 1:] / 3)], 1)
 
-LOCAL_MAPS = SIMPLE_MAPS["sobel"], SIMPLE_MAPS["deviation"], lambda L: _cells((L - F.avg_pool2d(L, 9, 1, 4, count_include_pad=False)).abs())
+def _residual(L, k): return _cells((L - F.interpolate(F.avg_pool2d(L, k), scale_factor=k)).abs())
+
+LOCAL_MAPS = SIMPLE_MAPS["deviation"], lambda L: _residual(L, 8), lambda L: _residual(L, 2) # Coarse, middle and fine texture, all cheap
 
 class AttentionOutput(NamedTuple):
     importance: torch.Tensor # (B, 1, H/16, W/16), expected colour detail, Delta-E
