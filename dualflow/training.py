@@ -106,7 +106,7 @@ def page_loaders(
                          for i, o in enumerate(sets)), device=device)
 
 # %% ../nbs/07_training.ipynb #9a3a26be
-VIVID = .8  # Weight of the chroma term
+VIVID = .5  # Weight of the chroma term
 
 def colour_loss(
     colour: torch.Tensor, # (B, 3, h, w), L̂ab

@@ -1,0 +1,106 @@
+"From a folder of pages to weights and back: every command in turn, and training that really learns and really resumes."
+import json, subprocess, sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dualflow.core import DualflowError, Workspace, load_page, save_page
+from dualflow.dataset import DatasetLoader, create_dataset
+from dualflow.drawing import draw_page
+from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Networks, page_loaders, train_stage
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(name, *args):
+    code = f"import sys; from dualflow.cli import {name}; sys.exit({name}())"
+    return subprocess.run([sys.executable, "-W", "ignore", "-c", code, *map(str, args)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    for i in range(6): save_page(draw_page(i, size=(320, 448)).color, folder / f"mine/chapter_{i // 2}/p{i}.png")
+    create_dataset(folder / "mine", folder / "work/dataset")
+    return folder / "work/dataset"
+
+
+def test_the_whole_workflow(tmp_path):
+    "create, validate, train, look, evaluate, colour: as the README tells it."
+    for i in range(4): save_page(draw_page(i, size=(320, 448)).color, tmp_path / f"mine/ch{i // 2}/p{i}.png")
+    (tmp_path / "mine/ch0/torn.jpg").write_bytes(b"\xff\xd8\xff")
+    data = tmp_path / "work/dataset"
+    done = command("create_dataset", "--source_dir", tmp_path / "mine", "--target_dir", data)
+    assert done.returncode == 1 and "torn.jpg" in done.stderr + (data / "dataset_info.json").read_text() and "4 pages in 2 chapters" in done.stdout
+    assert command("validate_dataset", "--dataset_dir", data).returncode == 0
+    done = command("train", "--dataset_dir", data, "--preset", "nano", "--epochs", 1, "--views", 8)
+    assert done.returncode == 0, done.stderr
+    for stage in ("attention", "primary", "secondary"): assert (tmp_path / f"work/models/{stage}/{stage}.safetensors").stat().st_size > 10_000
+    assert sorted(o.stem for o in (tmp_path / "work/training/logs").glob("*.csv")) == sorted(TRAINS)
+    weights = "--weights", tmp_path / "work/models"
+    assert command("generate_attention", "--dataset_dir", data, *weights).returncode == 0
+    regions = DatasetLoader(data)[0].record.attention_regions
+    assert regions and set(regions[0]) == {"x", "y", "w", "h", "importance"}
+    assert command("validate_dataset", "--dataset_dir", data).returncode == 0
+    done = command("evaluate", "--dataset_dir", data, *weights, "--pages", 1, "--styles", "gray", "--save", tmp_path / "table.json")
+    assert done.returncode == 0 and "| psnr |" in done.stdout and json.loads((tmp_path / "table.json").read_text())[0]["pages"] == 1
+    done = command("colorize", "--input", data / "source/bw", "--output", tmp_path / "out", *weights)
+    assert done.returncode == 0 and len(list((tmp_path / "out").rglob("*.png"))) == 4
+    (data / "source/bw" / DatasetLoader(data)[0].record.bw).unlink()
+    done = command("validate_dataset", "--dataset_dir", data, "--json")
+    assert done.returncode == 1 and json.loads(done.stdout)[0]["problem"].startswith("bw: ")
+
+
+@pytest.mark.parametrize("stage", TRAINS)
+def test_every_stage_learns(dataset, stage):
+    "On one batch, again and again, the loss must fall; and only the networks of the stage may change."
+    torch.manual_seed(0)
+    L, truth = page_loaders(dataset, views=4, size=256, bs=4, device="cpu").valid.one_batch()
+    trainer = DualFlowTrainer(Networks(**PRESETS["nano"]["networks"]), TRAINS[stage]).train()
+    before = {k: v.clone() for k, v in trainer.nets.state_dict().items()}
+    optimizer = torch.optim.Adam([p for p in trainer.parameters() if p.requires_grad], 3e-3)
+    losses = []
+    for _ in range(25):
+        loss = trainer.loss(trainer(L), truth)
+        optimizer.zero_grad(); loss.backward(); optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-5:]) < .85 * sum(losses[:5]), losses
+    changed = {k.split(".")[0] for k, v in trainer.nets.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed == set(TRAINS[stage])
+
+
+def test_resume_finishes_what_was_begun(dataset, capsys):
+    space = Workspace(dataset)
+    train_stage("attention", dataset, "nano", epochs=2, views=8)
+    whole = Networks.load(space.model("attention"), ("attention",)).attention.state_dict()
+    # As after a cut between the epochs: the first epoch's checkpoint is all there is.
+    state = torch.load(space.checkpoints / "attention.pt", weights_only=True)
+    assert state["epoch"] == 2
+    train_stage("attention", dataset, "nano", epochs=2, views=8, resume=True)
+    assert "2 done already" in capsys.readouterr().out
+    again = Networks.load(space.model("attention"), ("attention",)).attention.state_dict()
+    assert all(torch.equal(v, again[k]) for k, v in whole.items())
+    with pytest.raises(DualflowError, match="belongs to a run of 2"): train_stage("attention", dataset, "nano", epochs=3, views=8, resume=True)
+    (space.checkpoints / "attention.pt").write_bytes(b"cos\nsystem\n(S'echo'\ntR.")
+    with pytest.raises(DualflowError, match="damaged"): train_stage("attention", dataset, "nano", epochs=2, views=8, resume=True)
+
+
+def test_stages_need_their_predecessors(tmp_path):
+    for i in range(2): save_page(draw_page(i, size=(256, 320)).color, tmp_path / f"mine/c{i}/p.png")
+    create_dataset(tmp_path / "mine", tmp_path / "dataset")
+    with pytest.raises(DualflowError, match="train the attention stage first"): train_stage("primary", tmp_path / "dataset", "nano", epochs=1, views=8)
+
+
+def test_pairs_are_kept_as_given(tmp_path):
+    "Real pairs keep their own black-and-white half, byte for byte, and train without a true gate."
+    page = draw_page(1, size=(256, 320)).color
+    for i in range(2):
+        save_page(page, tmp_path / f"mine/ch{i}/color/p1.png"); save_page(page.convert("L").point(lambda v: v // 2), tmp_path / f"mine/ch{i}/bw/p1.png")
+    create_dataset(tmp_path / "mine", tmp_path / "dataset")
+    record = DatasetLoader(tmp_path / "dataset")[0].record
+    assert record.style == "original" and (tmp_path / "dataset/source/bw" / record.bw).read_bytes() == (tmp_path / "mine/ch0/bw/p1.png").read_bytes()
+    L, truth = page_loaders(tmp_path / "dataset", views=2, size=256, bs=2, device="cpu").valid.one_batch()
+    assert (truth[:, 3] == -1).all() and L.max() < 60
+    trainer = DualFlowTrainer(Networks(**PRESETS["nano"]["networks"]), TRAINS["joint"])
+    assert torch.isfinite(trainer.loss(trainer(L), truth))
