@@ -3,10 +3,9 @@ Without a folder it makes again what lies beside it: the small dataset and the t
 import argparse, shutil, tempfile
 from pathlib import Path
 
-from dualflow.core import save_page
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
-from dualflow.evaluation import grey_image
+from dualflow.core import grey_image, save_page
 from dualflow.printing import STYLES, manga_bw
 
 HERE = Path(__file__).parent

@@ -109,6 +109,12 @@ class AttentionMap:
     size: tuple[int, int]    # (width, height) of the original page
     image: Image.Image       # The page itself
 
+    @classmethod
+    def of(cls, out: AttentionOutput, image: Image.Image, h: int, w: int) -> "AttentionMap":
+        "The map of a page whose working size, before padding, is (h, w)."
+        rows, cols = -(-h // CELL), -(-w // CELL)
+        return cls(out.importance[0, 0, :rows, :cols].cpu(), out.plan[0, :, :rows, :cols].cpu(), image.height / h, image.size, image)
+
 class AttentionModel(nn.Module):
     "Importance, colour plan and context tokens of a page, from its lightness alone."
     def __init__(self, dim: int = 192, depth: int = 4, heads: int = 6, widths: tuple = (32, 64, 128)):
@@ -141,6 +147,4 @@ class AttentionModel(nn.Module):
         image = load_page(getattr(page, "bw", page)).convert("L")
         L, (h, w) = working_page(page_lightness(image))
         self.eval()
-        out = self(L.to(next(self.parameters()).device))
-        rows, cols = -(-h // CELL), -(-w // CELL)
-        return AttentionMap(out.importance[0, 0, :rows, :cols].cpu(), out.plan[0, :, :rows, :cols].cpu(), image.height / h, image.size, image)
+        return AttentionMap.of(self(L.to(next(self.parameters()).device)), image, h, w)

@@ -112,12 +112,12 @@ def create_dataset(source_dir, target_dir, style):
     print(f"{info['pages']} pages in {len(info['chapters'])} chapters, {len(info['left_out'])} left out; {target_dir}")
     return 1 if info["left_out"] else 0
 
-@command(DATASET, opt("--json", action="store_true", help="print the problems as JSON"))
-def validate_dataset(dataset_dir, json):
+@command(DATASET, opt("--json", dest="as_json", action="store_true", help="print the problems as JSON"))
+def validate_dataset(dataset_dir, as_json):
     "Check that a dataset is whole; exit status 1 if it is not."
     from dualflow import dataset
     problems = dataset.validate_dataset(dataset_dir)
-    if json: print(globals()["json"].dumps(problems, indent=1, ensure_ascii=False))
+    if as_json: print(json.dumps(problems, indent=1, ensure_ascii=False))
     else:
         for o in problems: print(f"{o['page']}: {o['problem']}")
         print(f"{len(dataset.DatasetLoader(dataset_dir))} pages, {len(problems)} problems")

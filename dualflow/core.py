@@ -6,7 +6,8 @@ Docs: https://dualflow.readthedocs.io/core.html.md"""
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'WORKING_HEIGHT', 'CELL', 'TOKEN', 'DualflowError', 'PageError', 'load_page', 'to_tensor', 'to_image',
-           'page_lab', 'page_lightness', 'into_gamut', 'working_page', 'write_aside', 'save_page', 'Workspace']
+           'page_lab', 'page_lightness', 'grey_image', 'into_gamut', 'working_page', 'pick_device', 'write_aside',
+           'save_page', 'Workspace']
 
 # %% ../nbs/00_core.ipynb #68432bc5
 import io, os, tempfile, warnings
@@ -107,6 +108,12 @@ def page_lightness(
     "The lightness of a black-and-white page: all that the networks see."
     return _GREY_TO_L[torch.from_numpy(np.array(image.convert("L"))).long()][None, None]
 
+def grey_image(
+    L: torch.Tensor, # (1, 1, H, W), L* 0..100
+) -> Image.Image: # 8-bit grey
+    "A plane of lightness as the grey picture that a file would hold."
+    return to_image(lab_to_rgb(torch.cat([L, torch.zeros_like(L), torch.zeros_like(L)], 1))).convert("L")
+
 # %% ../nbs/00_core.ipynb #80200dfc
 def into_gamut(
     lab: torch.Tensor, # (B, 3, H, W)
@@ -141,6 +148,11 @@ def working_page(
         L = F.interpolate(L, size=size, mode="bilinear", antialias=True)
     h, w = L.shape[-2:]
     return F.pad(L, (0, -w % TOKEN, 0, -h % TOKEN), mode="replicate"), (h, w)
+
+# %% ../nbs/00_core.ipynb #104ef7ed
+def pick_device() -> torch.device:
+    "The fastest device there is."
+    return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
 
 # %% ../nbs/00_core.ipynb #b584f519
 @contextmanager

@@ -9,14 +9,14 @@ __all__ = ['PAGE_ENDINGS', 'ARCHIVE_ENDINGS', 'SCHEMA', 'Source', 'list_archive'
            'PageRecord', 'write_json', 'create_dataset', 'Page', 'held_out', 'DatasetLoader', 'validate_dataset']
 
 # %% ../nbs/01_dataset.ipynb #13147a4f
-import hashlib, io, json, re, zipfile
+import hashlib, json, re, zipfile, zlib
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
-from .core import DualflowError, PageError, Workspace, load_page, page_lab, save_page, to_image, write_aside
+from .core import DualflowError, PageError, Workspace, grey_image, load_page, page_lab, save_page, write_aside
 from .printing import STYLES, manga_bw
 
 # %% ../nbs/01_dataset.ipynb #dcd5ce04
@@ -38,12 +38,12 @@ class Source:
         try:
             if not self.member: return self.file.read_bytes()
             with zipfile.ZipFile(self.file) as z: return z.read(self.member)
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, zipfile.zlib.error) as e:
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error) as e:
             raise PageError(self.label, f"cannot be read ({e})") from None
 
 def _natural(text): return [int(o) if o.isdigit() else o.lower() for o in re.split(r"(\d+)", str(text))]
 
-def _hidden(path): return any(o.startswith((".", "__MACOSX")) for o in Path(path).parts)
+def _hidden(path): return any(o.startswith((".", "__MACOSX")) and o not in (".", "..") for o in Path(path).parts)
 
 def list_archive(
     file, # A CBZ or zip file
@@ -147,17 +147,10 @@ def _add_pair(space, chapter, name, halves, style):
         record.source[kind] = {"file": o.label, "sha256": hashlib.sha256(data[kind]).hexdigest()}
     if "bw" not in halves:
         record.style, record.bw = _style_for(stem, style), f"{stem}.png"
-        grey = manga_bw(images["color"], record.style).L[0] / 100
-        save_page(to_image(_lightness_to_rgb(grey)).convert("L"), space.bw/record.bw)
+        save_page(grey_image(manga_bw(images["color"], record.style).L), space.bw/record.bw)
         record.transformations.append({"half": "bw", "made_from": "color", "style": record.style})
     write_json(asdict(record), space.metadata/f"{stem}.json")
     return record
-
-def _lightness_to_rgb(grey):
-    "(1, H, W) L*/100 as (3, H, W) sRGB of the same lightness."
-    import torch
-    from kornia.color import lab_to_rgb
-    return lab_to_rgb(torch.cat([grey * 100, torch.zeros_like(grey), torch.zeros_like(grey)])[None])[0]
 
 def create_dataset(
     source_dir, # A folder (chapters as folders or CBZ files) or one CBZ: colour pages, or B/W + colour pairs matched by name

@@ -89,7 +89,7 @@ def check_coherence(
     offsets: torch.Tensor, # (N, 3)
 ) -> dict: # {"seam", "offset", "primary_share"}
     "How visible is the join? `seam` is the mean chroma step at blending borders minus the mean step elsewhere (Delta-E a pixel, 0 is invisible)."
-    step = (colour[..., 1:, 1:, ...][:, 1:] - colour[..., :-1, :-1][:, 1:]).square().sum(1).sqrt()[0]
+    step = (colour[:, 1:, 1:, 1:] - colour[:, 1:, :-1, :-1]).square().sum(1).sqrt()[0]
     border = ((weight > 0) & (weight < 1))[0, 0, 1:, 1:]
     seam = (step[border].mean() - step[~border].mean()).item() if border.any() and not border.all() else 0.
     return {"seam": seam, "offset": offsets.norm(dim=1).mean().item() if len(offsets) else 0., "primary_share": (weight > .5).float().mean().item()}

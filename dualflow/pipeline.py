@@ -18,9 +18,9 @@ from PIL import Image
 
 from .attention import AttentionMap
 from .colorizers import STAGES, Networks, transmission
-from .core import CELL, WORKING_HEIGHT, DualflowError, load_page, page_lab, page_lightness, to_image, working_page
+from .core import CELL, WORKING_HEIGHT, DualflowError, load_page, page_lab, page_lightness, pick_device, to_image, working_page
 from .fusion import Fused, finish_page, merge_colorizations
-from .splitting import PATCH, Region, choose_patches
+from .splitting import PATCH, Region, as_regions, choose_patches
 
 # %% ../nbs/08_pipeline.ipynb #f5268ff2
 EMBEDDED = Path(__file__).parent/"weights" if "__file__" in globals() else Path("../dualflow/weights")
@@ -58,7 +58,7 @@ class Result:
 class DualFlow:
     "The dual-flow colorizer."
     def __init__(self, nets: Networks, device=None):
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(device or pick_device())
         self.nets = nets.eval().to(self.device, memory_format=torch.channels_last)
 
     @classmethod
@@ -95,16 +95,10 @@ class DualFlow:
         L, (h, w) = working_page(original, height)
         mark("read")
         attention = self.nets.attention(L)
-        rows, cols = -(-h // CELL), -(-w // CELL)
-        seen = AttentionMap(attention.importance[0, 0, :rows, :cols].cpu(), attention.plan[0, :, :rows, :cols].cpu(), image.height / h, image.size, image)
+        seen = AttentionMap.of(attention, image, h, w)
         mark("attention")
-        chosen = choose_patches(attention.importance[0, 0], budget, threshold)
+        chosen = choose_patches(seen.importance, budget, threshold)
         corners, size = [(r * CELL, c * CELL) for r, c, _ in chosen], tuple(min(PATCH, o) for o in L.shape[-2:])
-        to_page = lambda y, x: (min(round(x * seen.scale), image.width), min(round(y * seen.scale), image.height))
-        regions = []
-        for (t, l), (_, _, importance) in zip(corners, chosen):
-            (x, y), (x2, y2) = to_page(t, l), to_page(t + size[0], l + size[1])
-            regions.append(Region(x, y, x2 - x, y2 - y, round(importance, 4)))
         gate = self.nets.gate(L)
         mark("splitting")
         primary = self.nets.primary.predict(L, gate, attention, corners, size)
@@ -118,7 +112,7 @@ class DualFlow:
         fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], F.avg_pool2d(transmission(L, gate), 2) * 100)
         rgb = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
         mark("fusion")
-        return Result(to_image(rgb), seen, regions, L, gate, primary, secondary, fused, corners, marks)
+        return Result(to_image(rgb), seen, as_regions(chosen, seen.scale, image.size), L, gate, primary, secondary, fused, corners, marks)
 
     __call__ = colorize
 

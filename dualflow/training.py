@@ -6,10 +6,10 @@ Docs: https://dualflow.readthedocs.io/training.html.md"""
 
 # %% auto #0
 __all__ = ['VIVID', 'TRAINS', 'PRESETS', 'PageViews', 'print_views', 'page_loaders', 'colour_loss', 'fast_bf16',
-           'DualFlowTrainer', 'Keep', 'view_grid', 'pick_device', 'stage_learner', 'load_networks', 'train_stage']
+           'DualFlowTrainer', 'Keep', 'view_grid', 'stage_learner', 'load_networks', 'train_stage']
 
 # %% ../nbs/07_training.ipynb #c666f3ed
-import json, os
+import json
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from PIL import Image
 
 from .attention import colour_detail
 from .colorizers import STAGES, Networks, compose, transmission
-from .core import CELL, WORKING_HEIGHT, DualflowError, Workspace, into_gamut, page_lightness, save_page, to_image, write_aside
+from .core import CELL, WORKING_HEIGHT, DualflowError, Workspace, into_gamut, page_lightness, pick_device, save_page, to_image, write_aside
 from .dataset import DatasetLoader, write_json
 from .printing import STYLES, print_lightness
 from .splitting import PATCH, choose_patches
@@ -251,10 +251,6 @@ PRESETS = {
                  epochs=dict(attention=8, primary=8, secondary=8, joint=2), lr=3e-3),
     "small": dict(views=800, size=512, bs=8, networks={}, epochs=dict(attention=14, primary=14, secondary=24, joint=6), lr=1.5e-3),
 } # Recipes of `dualflow-train`
-
-def pick_device() -> torch.device:
-    "The fastest device there is."
-    return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
 
 def stage_learner(
     dls: DataLoaders,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dualflow.core import load_page, page_lab, page_lightness
-from dualflow.evaluation import evaluate_page, grey_image
+from dualflow.core import grey_image, load_page, page_lab, page_lightness
+from dualflow.evaluation import evaluate_page
 from dualflow.pipeline import DualFlow, colorize_image, has_colour
 from dualflow.printing import manga_bw
 
