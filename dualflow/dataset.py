@@ -244,6 +244,6 @@ def validate_dataset(
             if stamp and hashlib.sha256(file.read_bytes()).hexdigest() != stamp: report(f"{kind}: changed since it was added")
             if kind == "color" and page_lab(image.resize((64, 64)))[:, 1:].norm(dim=1).mean() < 1: report("color: has no colour")
     for kind, names in known.items():
-        for o in sorted(p.name for p in getattr(space, kind).iterdir() if not p.name.startswith(".")):
+        for o in sorted(p.name for p in getattr(space, kind).glob("[!.]*")):
             if o not in names: problems.append({"page": o, "problem": f"{kind}: a file without metadata"})
     return problems
