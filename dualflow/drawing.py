@@ -11,14 +11,14 @@ __all__ = ['HAIR', 'EYES', 'CLOTHES', 'SKIN', 'SKY', 'DUSK', 'NIGHT', 'GREEN', '
            'field', 'sea', 'sunset', 'night', 'city', 'room', 'focus', 'speed', 'draw_balloon', 'draw_sound',
            'DrawnPage', 'draw_page']
 
-# %% ../nbs/00a_drawing.ipynb #fad0df9a
+# %% ../nbs/00a_drawing.ipynb #80750091
 from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-# %% ../nbs/00a_drawing.ipynb #b7b89e3b
+# %% ../nbs/00a_drawing.ipynb #c6b1f524
 def curve(
     points, # (n, 2) points to pass through
     closed: bool = True, # Join the last point to the first?
@@ -46,7 +46,7 @@ def ribbon(points, start, end): # -> (m, 2)
     w = np.linspace(start, end, len(p))[:, None]
     return np.vstack([p + n*w, (p - n*w)[::-1]])
 
-# %% ../nbs/00a_drawing.ipynb #10d21617
+# %% ../nbs/00a_drawing.ipynb #e2fe18cb
 def darker(color, by=.8): # -> (r, g, b)
     "One step into the shade: darker, and a little bluer."
     return tuple(int(np.clip(v * b, 0, 255)) for v, b in zip(color, (by*.96, by*.96, by*1.06)))
@@ -98,7 +98,7 @@ class Canvas:
         column = np.linspace(top, bottom, 64)[:, None].round().astype(np.uint8)
         self.base.paste(Image.fromarray(column).resize((self.w, self.h), Image.Resampling.BICUBIC))
 
-# %% ../nbs/00a_drawing.ipynb #c42657ff
+# %% ../nbs/00a_drawing.ipynb #c7b6092f
 HAIR = {"bob": (128, 78, 50), "spiky": (245, 196, 70), "ponytail": (196, 74, 44), "long": (52, 46, 76),
         "bun": (240, 150, 178), "twin": (72, 176, 176), "short": (96, 104, 128)}
 EYES = {"bob": (70, 140, 70), "spiky": (60, 120, 200), "ponytail": (80, 150, 90), "long": (110, 80, 170),
@@ -119,7 +119,7 @@ class Character:
         self.hair, self.eyes, self.cloth = jitter(HAIR[hair], rng), jitter(EYES[hair], rng), jitter(CLOTHES[clothes], rng)
         self.skin = jitter(SKIN[rng.integers(len(SKIN))], rng, 3)
 
-# %% ../nbs/00a_drawing.ipynb #fe953c44
+# %% ../nbs/00a_drawing.ipynb #4e74df25
 MOODS = ("calm", "happy", "angry", "sad", "surprised")
 HEAD = [(0, -1.05), (.6, -.88), (.9, -.35), (.87, .15), (.72, .58), (.36, .94), (0, 1.06), (-.36, .94), (-.72, .58), (-.87, .15), (-.9, -.35), (-.6, -.88)]
 
@@ -157,7 +157,7 @@ def draw_face(c: Canvas, who: Character, mood: str = "calm", turn: float = 0., t
     c.stroke([(turn*1.4 + .01, .44), (turn*1.4 + .05, .5), (turn*1.4 - .01, .51)], .7)
     _mouth(c, turn*1.15, mood, talking)
 
-# %% ../nbs/00a_drawing.ipynb #ca7c3a34
+# %% ../nbs/00a_drawing.ipynb #2a1ad54c
 FRINGE = {"bob": (4, .0), "spiky": (6, -.12), "ponytail": (5, -.1), "long": (7, -.14), "bun": (3, -.2), "twin": (5, -.05), "short": (6, -.25)}
 
 def draw_back_hair(c: Canvas, who: Character):
@@ -196,7 +196,7 @@ def draw_front_hair(c: Canvas, who: Character):
     if not black:
         for i in range(1, 2*points, 2): c.stroke([(.55*x[i], -.62), (.85*x[i], low - .2)], .6)
 
-# %% ../nbs/00a_drawing.ipynb #1f057258
+# %% ../nbs/00a_drawing.ipynb #93f7bf09
 POSES = {"rest": [(1.0, 1.9), (1.4, 3.0), (1.25, 4.2)], "wave": [(1.0, 1.9), (1.8, 2.5), (1.75, 1.0)], "hip": [(1.0, 1.9), (1.75, 2.9), (.95, 3.8)], "hold": [(1.0, 1.9), (1.3, 3.1), (.35, 3.2)]}
 TORSO = [(-.3, 1.42), (-1.05, 1.66), (-1.2, 2.1), (-.88, 3.0), (-.86, 4.1), (.86, 4.1), (.88, 3.0), (1.2, 2.1), (1.05, 1.66), (.3, 1.42)]
 
@@ -257,7 +257,7 @@ def draw_figure(c: Canvas, who: Character, mood: str = "calm", pose: str = "rest
     draw_face(c, who, mood, turn, talking)
     draw_front_hair(c, who)
 
-# %% ../nbs/00a_drawing.ipynb #45431343
+# %% ../nbs/00a_drawing.ipynb #61bb174a
 def _cluster(g, x, y, r, color, rng, shade=0.):
     "A cloud, or a tree's crown: discs that share one outline."
     discs = [(x + r*dx, y - r*dy*rng.uniform(.8, 1.2), r*k) for dx, dy, k in ((-.9, 0, .5), (-.35, .4, .62), (.35, .45, .6), (.9, .05, .48), (0, 0, .6))]
@@ -363,7 +363,7 @@ def speed(g, a, rng):
 
 PLACES = (field, sea, sunset, night, city, room, focus, speed)
 
-# %% ../nbs/00a_drawing.ipynb #e3cccd6a
+# %% ../nbs/00a_drawing.ipynb #568cab03
 WORDS = ("HELLO!", "WAIT\nFOR ME!", "WHAT?!", "LOOK\nOVER\nTHERE", "IT IS\nYOU...", "OH NO!", "LET'S GO!", "HMM...", "REALLY?", "I KNEW\nIT!", "GOOD\nMORNING", "SO MANY\nCOLOURS")
 SOUNDS = ("BOOM", "WHOOSH", "DASH", "ZAP", "CRASH", "WOW")
 
@@ -408,7 +408,7 @@ def draw_sound(c: Canvas, text: str, rng: np.random.Generator):
     c.ink.paste(255, xy, masks[0]); c.ink.paste(0, xy, masks[1])
     c.base.paste((255, 214, 60), xy, masks[1])
 
-# %% ../nbs/00a_drawing.ipynb #4cc27944
+# %% ../nbs/00a_drawing.ipynb #0e66492e
 def _cat(c, rng):
     fur = jitter((240, 160, 76), rng)
     c.shape(ribbon([(.7, 1.6), (1.5, 1.5), (1.6, .6)], .16, .12), fur, smooth=False)
