@@ -272,6 +272,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                    'dualflow.training.fast_bf16': ('training.html#fast_bf16', 'dualflow/training.py'),
                                    'dualflow.training.load_networks': ('training.html#load_networks', 'dualflow/training.py'),
                                    'dualflow.training.page_loaders': ('training.html#page_loaders', 'dualflow/training.py'),
+                                   'dualflow.training.plain': ('training.html#plain', 'dualflow/training.py'),
                                    'dualflow.training.print_views': ('training.html#print_views', 'dualflow/training.py'),
                                    'dualflow.training.stage_learner': ('training.html#stage_learner', 'dualflow/training.py'),
                                    'dualflow.training.train_stage': ('training.html#train_stage', 'dualflow/training.py'),

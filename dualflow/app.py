@@ -9,20 +9,20 @@ __all__ = ['MAX_DEMO_PIXELS', 'MAX_FILE_SIZE', 'WORDS', 'load_flow', 'SAMPLES', 
            'preferred_language', 'write_report', 'colour_upload', 'sample_pages', 'build_demo', 'launch_options',
            'launch']
 
-# %% ../nbs/09a_app.ipynb #c105c800
+# %% ../nbs/09a_app.ipynb #86304cef
 from functools import lru_cache
 from html import escape
 from pathlib import Path
 
 import gradio as gr
 
-from .core import DualflowError, load_page, to_image
+from .core import DualflowError, grey_image, load_page
 from .drawing import draw_page
 from .explore import attention_image, plan_image, primary_image, regions_image, secondary_image
 from .pipeline import EMBEDDED, DualFlow, colorize_image, has_colour
 from .printing import manga_bw
 
-# %% ../nbs/09a_app.ipynb #c0f54b91
+# %% ../nbs/09a_app.ipynb #9485aeb8
 MAX_DEMO_PIXELS = 24_000_000  # an A4 page at 500 dpi
 MAX_FILE_SIZE = "60mb"
 
@@ -39,7 +39,7 @@ def read_upload(
     try: return load_page(path, MAX_DEMO_PIXELS, Path(path).name)
     except DualflowError as e: raise gr.Error(escape(str(e), quote=False), print_exception=False) from None
 
-# %% ../nbs/09a_app.ipynb #51472dfb
+# %% ../nbs/09a_app.ipynb #f8664085
 WORDS = {
     "en": dict(
         heading="# dualflow\nColour a black-and-white manga page. A small attention network looks at the page first; where colour detail is expected a primary colorizer paints patches carefully, a secondary one paints the rest in broad strokes, and both are joined under the printed ink.",
@@ -49,8 +49,8 @@ WORDS = {
         attention="1 · Attention: where colour detail is expected", regions="2 · Regions: the patches chosen, best first",
         plan="3 · Colour plan: a first guess for every cell", primary="4 · What the primary painted", secondary="5 · What the secondary painted",
         report="{width} × {height} pixels, coloured in **{total:.1f} s** on {device} ({steps}). The primary painted **{share:.0%}** of the page in {patches} patches. Seam: {seam:+.2f} ΔE; at 0 or below, the joins do not show.",
-        already=" This page had colours of its own; they were set aside.", cpu="the CPU", cuda="the GPU",
-        read="reading", splitting="splitting", fusion="fusion"),
+        already=" This page had colours of its own; they were set aside.", cpu="the CPU", cuda="the GPU", mps="the Apple GPU",
+        steps="reading, attention, splitting, primary, secondary, fusion"),
     "fr": dict(
         heading="# dualflow\nMettez en couleurs une page de manga en noir et blanc. Un petit réseau d'attention regarde d'abord la page ; là où il attend du détail de couleur, un coloriste principal peint avec soin, pièce par pièce, un second peint le reste à grands traits, et le tout est réuni sous l'encre imprimée.",
         page="Page en noir et blanc", examples="Ou essayez l'une de celles-ci", budget="Budget du coloriste principal",
@@ -59,11 +59,11 @@ WORDS = {
         attention="1 · Attention : où l'on attend du détail", regions="2 · Régions : les pièces choisies, la meilleure d'abord",
         plan="3 · Plan des couleurs : une première idée par cellule", primary="4 · Ce qu'a peint le coloriste principal", secondary="5 · Ce qu'a peint le second",
         report="{width} × {height} pixels, coloriés en **{total:.1f} s** sur {device} ({steps}). Le coloriste principal a peint **{share:.0%}** de la page en {patches} pièces. Couture : {seam:+.2f} ΔE ; à 0 ou moins, les raccords ne se voient pas.",
-        already=" Cette page avait déjà des couleurs ; elles ont été mises de côté.", cpu="le processeur", cuda="la carte graphique",
-        read="lecture", splitting="découpage", fusion="fusion"),
+        already=" Cette page avait déjà des couleurs ; elles ont été mises de côté.", cpu="le processeur", cuda="la carte graphique", mps="le GPU Apple",
+        steps="lecture, attention, découpage, principal, second, fusion"),
 }
 
-# %% ../nbs/09a_app.ipynb #d4d9f36a
+# %% ../nbs/09a_app.ipynb #0c2a9a00
 def preferred_language(
     header: str, # `Accept-Language` of a request, such as "fr-CH, en;q=0.8"
 ) -> str: # A key of `WORDS`
@@ -77,12 +77,12 @@ def write_report(
     language: str = "en",
 ) -> str: # Markdown
     "What happened, in words: size, device, seconds, the primary's share, the seam."
-    words, seconds = WORDS[language], result.seconds
-    steps = ", ".join(f"{words[k].split(' ')[0].lower() if k in ('read', 'splitting', 'fusion') else k} {v:.1f}" for k, v in seconds.items())
-    return words["report"].format(width=result.image.width, height=result.image.height, total=sum(seconds.values()), device=words.get(device, device),
+    words, seconds = WORDS[language], list(result.seconds.values())
+    steps = ", ".join(f"{name} {value:.1f}" for name, value in zip(words["steps"].split(", "), seconds, strict=True))
+    return words["report"].format(width=result.image.width, height=result.image.height, total=sum(seconds), device=words.get(device, device),
         steps=steps, share=result.report["primary_share"], patches=len(result.regions), seam=result.report["seam"])
 
-# %% ../nbs/09a_app.ipynb #e216f7bc
+# %% ../nbs/09a_app.ipynb #b853a874
 load_flow = lru_cache(DualFlow.from_pretrained)  # read once, at the first page or by `launch`
 
 def colour_upload(
@@ -100,23 +100,23 @@ def colour_upload(
     words = write_report(result, flow.device.type, language) + (WORDS[language]["already"] if has_colour(page) else "")
     return (page, result.image), words, result.image, *(f(result) for f in (attention_image, regions_image, plan_image, primary_image, secondary_image))
 
-# %% ../nbs/09a_app.ipynb #04e686bc
+# %% ../nbs/09a_app.ipynb #5485645e
 SAMPLES = EMBEDDED.parents[1]/"data"/"samples"
 
 @lru_cache
 def sample_pages() -> list: # PIL images
     "Pages to try: those of a checkout of the kit, or else drawn ones."
     if files := sorted(SAMPLES.glob("*.png"))[:6]: return [load_page(o) for o in files]
-    return [to_image(manga_bw(draw_page(seed).color, style).L.expand(1, 3, -1, -1) / 100) for seed, style in ((3, "screentone"), (11, "lineart"), (24, "gray"))]
+    return [grey_image(manga_bw(draw_page(seed).color, style).L) for seed, style in ((3, "screentone"), (11, "lineart"), (24, "gray"))]
 
-CSS = ".gradio-container {max-width: 1280px !important}"
+CSS = ".gradio-container {max-width: 1280px !important} .image-frame {padding-top: 2rem; box-sizing: border-box}"
 
 def build_demo(
     weights=None, # As for `DualFlow.from_pretrained`; read when the first page comes
 ) -> gr.Blocks:
     "The demo, ready to `launch`."
     t = gr.I18n(**WORDS)
-    picture = lambda key, **options: gr.Image(label=t(key), format="png", interactive=False, buttons=["download", "fullscreen"], **options)
+    picture = lambda key, **options: gr.Image(label=t(key), format="png", interactive=False, height=540, buttons=["download", "fullscreen"], **options)
     with gr.Blocks(title="dualflow", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.Markdown(t("heading"))
         with gr.Row():
@@ -126,18 +126,21 @@ def build_demo(
                 button = gr.Button(t("colour"), variant="primary", size="lg", elem_id="colour")
                 gr.Examples([[o] for o in sample_pages()], page, label=t("examples"), elem_id="samples")
             with gr.Column(scale=3, min_width=400):
-                compare = gr.ImageSlider(label=t("compare"), format="png", interactive=False, max_height=820, elem_id="compare")
+                gr.Markdown(t("compare"))
+                compare = gr.ImageSlider(show_label=False, format="png", interactive=False, height=740, max_height=740, elem_id="compare")
                 words = gr.Markdown(elem_id="report")
-        gr.Markdown(t("how"))
-        with gr.Row(): layers = [picture(o, height=520) for o in ("attention", "regions", "plan")]
-        with gr.Row(): layers += [picture(o, height=520) for o in ("primary", "secondary")] + [full := picture("fused", height=520, elem_id="fused")]
+        with gr.Column(visible=False) as story:
+            gr.Markdown(t("how"))
+            with gr.Row(): layers = [picture(o) for o in ("attention", "regions", "plan")]
+            with gr.Row(): layers += [picture(o) for o in ("primary", "secondary")] + [full := picture("fused", elem_id="fused")]
         def answer(path, budget, request: gr.Request):
             return colour_upload(path, budget, weights, preferred_language(request.headers.get("accept-language")))
-        button.click(answer, [page, budget], [compare, words, full, *layers[:5]], api_name="colour", concurrency_limit=1, scroll_to_output=False)
+        button.click(answer, [page, budget], [compare, words, full, *layers[:5]], api_name="colour", concurrency_limit=1).success(
+            lambda: gr.Column(visible=True), None, story, api_visibility="private", queue=False)
     demo.words = t
     return demo.queue(max_size=12)
 
-# %% ../nbs/09a_app.ipynb #f736da12
+# %% ../nbs/09a_app.ipynb #dfc4d5f6
 def launch_options(
     demo: gr.Blocks, # From `build_demo`
 ) -> dict: # Keywords for `demo.launch`

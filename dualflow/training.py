@@ -6,7 +6,7 @@ Docs: https://dualflow.readthedocs.io/training.html.md"""
 
 # %% auto #0
 __all__ = ['VIVID', 'TRAINS', 'PRESETS', 'PageViews', 'print_views', 'page_loaders', 'colour_loss', 'fast_bf16',
-           'DualFlowTrainer', 'Keep', 'view_grid', 'stage_learner', 'load_networks', 'train_stage']
+           'DualFlowTrainer', 'plain', 'Keep', 'view_grid', 'stage_learner', 'load_networks', 'train_stage']
 
 # %% ../nbs/07_training.ipynb #c666f3ed
 import json
@@ -196,6 +196,12 @@ class DualFlowTrainer(nn.Module):
     def loss(self, out, truth): return sum(self.losses(out, truth).values())
 
 # %% ../nbs/07_training.ipynb #99ded632
+def plain(value):
+    "fastcore lists and numpy numbers as Python's own, which can be read back without unpickling classes."
+    if isinstance(value, dict): return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)) or type(value).__name__ == "L": return [plain(o) for o in value]
+    return value.item() if isinstance(value, np.generic) else value
+
 class Keep(Callback):
     "Checkpoint and picture after each epoch; `resume` continues where the last checkpoint ended."
     order = 80  # after the recorder
@@ -205,7 +211,7 @@ class Keep(Callback):
 
     def after_epoch(self):
         state = {"stage": self.stage, "epoch": self.epoch + 1, "epochs": self.n_epoch, "model": self.model.nets.state_dict(),
-                 "optimizer": self.opt.state_dict(), "rng": torch.get_rng_state()}
+                 "optimizer": plain(self.opt.state_dict()), "rng": torch.get_rng_state()}
         with write_aside(self.file) as aside: torch.save(state, aside)
         save_page(view_grid(self.model, *self.dls.valid.one_batch()), self.space.visualization/f"{self.stage}_{self.epoch + 1:03}.jpg")
 

@@ -1,6 +1,6 @@
 "The demo: its function, its server, and its page in a real browser."
-import io
-import shutil
+import configparser, io, shutil, subprocess, sys
+from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
@@ -9,11 +9,12 @@ from PIL import Image
 gr = pytest.importorskip("gradio")
 
 from dualflow.app import WORDS, colour_upload, launch
-from dualflow.core import DualflowError, to_image
+from dualflow.core import DualflowError, grey_image
 from dualflow.drawing import draw_page
 from dualflow.pipeline import has_colour
 from dualflow.printing import manga_bw
 
+ROOT = Path(__file__).parents[1]
 PICTURES = 8  # two of the slider, the full page, five layers
 
 
@@ -21,7 +22,7 @@ PICTURES = 8  # two of the slider, the full page, five layers
 def page(tmp_path_factory):
     "A small drawn page as a file."
     path = tmp_path_factory.mktemp("pages")/"drawn page.png"
-    to_image(manga_bw(draw_page(7, (352, 496)).color, "screentone").L.expand(1, 3, -1, -1) / 100).save(path)
+    grey_image(manga_bw(draw_page(7, (352, 496)).color, "screentone").L).save(path)
     return path
 
 
@@ -44,7 +45,7 @@ def test_handler_gives_every_picture(page):
     (before, after), words, full, *layers = colour_upload(page, .3)
     assert before.size == after.size == full.size == (352, 496) and has_colour(after) and not has_colour(before)
     assert len(layers) == PICTURES - 3 and all(isinstance(o, Image.Image) for o in layers)
-    assert "352 × 496" in words and "the CPU" in words or "the GPU" in words
+    assert "352 × 496" in words and ("the CPU" in words or "GPU" in words)
 
 
 def test_handler_reads_tiff_and_cmyk(page, tmp_path):
@@ -92,6 +93,20 @@ def test_server_keeps_files_to_itself(url):
     from urllib.request import urlopen
     for path in (__file__, "/etc/hostname", "settings.ini"):
         with pytest.raises(HTTPError): urlopen(f"{url}gradio_api/file={path}")
+
+
+def test_space_asks_for_what_it_needs_and_no_more():
+    "demo/requirements.txt repeats settings.ini; what it leaves out is not imported."
+    config = configparser.ConfigParser(delimiters=["="])
+    config.read(ROOT/"settings.ini", encoding="utf-8")
+    lines = lambda text: {o.strip() for o in text.splitlines() if o.strip()}
+    all_of_it = lines(config["DEFAULT"]["requirements"]) | lines(config["DEFAULT"]["demo_requirements"])
+    asked = lines((ROOT/"demo/requirements.txt").read_text(encoding="utf-8"))
+    assert asked < all_of_it
+    left_out = [o.split(">")[0].replace("scikit-image", "skimage") for o in all_of_it - asked]
+    code = f"import sys; sys.modules.update(dict.fromkeys({left_out})); import runpy; print(runpy.run_path('demo/app.py')['demo'].title)"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "dualflow", done.stderr
 
 
 @pytest.fixture(scope="module")
