@@ -9,7 +9,7 @@ __all__ = ['MAX_DEMO_PIXELS', 'MAX_FILE_SIZE', 'WORDS', 'load_flow', 'SAMPLES', 
            'preferred_language', 'write_report', 'colour_upload', 'sample_pages', 'build_demo', 'launch_options',
            'launch']
 
-# %% ../nbs/09a_app.ipynb #86304cef
+# %% ../nbs/09a_app.ipynb #e2aafcfd
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -22,7 +22,7 @@ from .explore import attention_image, plan_image, primary_image, regions_image, 
 from .pipeline import EMBEDDED, DualFlow, colorize_image, has_colour
 from .printing import manga_bw
 
-# %% ../nbs/09a_app.ipynb #9485aeb8
+# %% ../nbs/09a_app.ipynb #9d755424
 MAX_DEMO_PIXELS = 24_000_000  # an A4 page at 500 dpi
 MAX_FILE_SIZE = "60mb"
 
@@ -39,7 +39,7 @@ def read_upload(
     try: return load_page(path, MAX_DEMO_PIXELS, Path(path).name)
     except DualflowError as e: raise gr.Error(escape(str(e), quote=False), print_exception=False) from None
 
-# %% ../nbs/09a_app.ipynb #f8664085
+# %% ../nbs/09a_app.ipynb #414d30eb
 WORDS = {
     "en": dict(
         heading="# dualflow\nColour a black-and-white manga page. A small attention network looks at the page first; where colour detail is expected a primary colorizer paints patches carefully, a secondary one paints the rest in broad strokes, and both are joined under the printed ink.",
@@ -63,7 +63,7 @@ WORDS = {
         steps="lecture, attention, découpage, principal, second, fusion"),
 }
 
-# %% ../nbs/09a_app.ipynb #0c2a9a00
+# %% ../nbs/09a_app.ipynb #d83296c3
 def preferred_language(
     header: str, # `Accept-Language` of a request, such as "fr-CH, en;q=0.8"
 ) -> str: # A key of `WORDS`
@@ -82,7 +82,7 @@ def write_report(
     return words["report"].format(width=result.image.width, height=result.image.height, total=sum(seconds), device=words.get(device, device),
         steps=steps, share=result.report["primary_share"], patches=len(result.regions), seam=result.report["seam"])
 
-# %% ../nbs/09a_app.ipynb #b853a874
+# %% ../nbs/09a_app.ipynb #d1c608f3
 load_flow = lru_cache(DualFlow.from_pretrained)  # read once, at the first page or by `launch`
 
 def colour_upload(
@@ -100,7 +100,7 @@ def colour_upload(
     words = write_report(result, flow.device.type, language) + (WORDS[language]["already"] if has_colour(page) else "")
     return (page, result.image), words, result.image, *(f(result) for f in (attention_image, regions_image, plan_image, primary_image, secondary_image))
 
-# %% ../nbs/09a_app.ipynb #5485645e
+# %% ../nbs/09a_app.ipynb #0f9df3a0
 SAMPLES = EMBEDDED.parents[1]/"data"/"samples"
 
 @lru_cache
@@ -116,7 +116,7 @@ def build_demo(
 ) -> gr.Blocks:
     "The demo, ready to `launch`."
     t = gr.I18n(**WORDS)
-    picture = lambda key, **options: gr.Image(label=t(key), format="png", interactive=False, height=540, buttons=["download", "fullscreen"], **options)
+    picture = lambda key, **options: gr.Image(label=t(key), format="png", interactive=False, height=540, min_width=260, buttons=["download", "fullscreen"], **options)
     with gr.Blocks(title="dualflow", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.Markdown(t("heading"))
         with gr.Row():
@@ -140,7 +140,7 @@ def build_demo(
     demo.words = t
     return demo.queue(max_size=12)
 
-# %% ../nbs/09a_app.ipynb #dfc4d5f6
+# %% ../nbs/09a_app.ipynb #8427907c
 def launch_options(
     demo: gr.Blocks, # From `build_demo`
 ) -> dict: # Keywords for `demo.launch`
