@@ -9,10 +9,10 @@ facts = config["DEFAULT"]
 lines = lambda key: [o.strip() for o in facts[key].splitlines() if o.strip()]
 
 setup(
-    version=facts["version"], license=facts["license"], author=facts["author"], keywords=facts["keywords"].split(),
+    version=facts["version"], license_expression=facts["license"], author=facts["author"], keywords=facts["keywords"].split(),
     packages=find_packages(include=["dualflow", "dualflow.*"]),
     package_data={"dualflow": ["weights/*"]},
     install_requires=lines("requirements"),
-    extras_require={o: lines(f"{o}_requirements") for o in ("dev", "demo", "notebooks")},
+    extras_require={o: lines(f"{o}_requirements") for o in ("dev", "demo", "notebooks", "docs")},
     entry_points={"console_scripts": lines("console_scripts"), "nbdev": ["dualflow=dualflow._modidx:d"]},
 )

@@ -10,6 +10,6 @@ NOTEBOOKS = sorted(o.relative_to(ROOT).as_posix() for o in (ROOT / "nbs").rglob(
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_notebook(notebook):
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", "from nbdev.test import nbdev_test; nbdev_test()", "--path", notebook, "--n_workers", "0", "--do_print"],
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", "import sys; from nbdev.test import nbdev_test; nbdev_test(sys.argv[1], n_workers=0)", notebook],
                           cwd=ROOT, capture_output=True, text=True, timeout=600, env={**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    assert done.returncode == 0 and "Success." in done.stdout, (done.stdout + done.stderr)[-6000:]
