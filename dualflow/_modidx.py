@@ -200,6 +200,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
             'dualflow.fusion': { 'dualflow.fusion.Fused': ('fusion.html#fused', 'dualflow/fusion.py'),
                                  'dualflow.fusion._overlap': ('fusion.html#_overlap', 'dualflow/fusion.py'),
                                  'dualflow.fusion.check_coherence': ('fusion.html#check_coherence', 'dualflow/fusion.py'),
+                                 'dualflow.fusion.decide': ('fusion.html#decide', 'dualflow/fusion.py'),
                                  'dualflow.fusion.finish_page': ('fusion.html#finish_page', 'dualflow/fusion.py'),
                                  'dualflow.fusion.harmonise': ('fusion.html#harmonise', 'dualflow/fusion.py'),
                                  'dualflow.fusion.merge_colorizations': ('fusion.html#merge_colorizations', 'dualflow/fusion.py'),

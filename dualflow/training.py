@@ -255,7 +255,7 @@ PRESETS = {
     "nano": dict(views=96, size=256, bs=8, networks=dict(attention=dict(dim=96, depth=2, heads=4, widths=(16, 32, 64)), gate=dict(width=12),
                  primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96))),
                  epochs=dict(attention=8, primary=8, secondary=8, joint=2), lr=3e-3),
-    "small": dict(views=800, size=512, bs=8, networks={}, epochs=dict(attention=14, primary=10, secondary=10, joint=2), lr=1.5e-3),
+    "small": dict(views=800, size=512, bs=8, networks={}, epochs=dict(attention=14, primary=10, secondary=9, joint=3), lr=1.5e-3),
 } # Recipes of `dualflow-train`
 
 def stage_learner(
