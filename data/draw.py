@@ -6,7 +6,7 @@ from pathlib import Path
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
 from dualflow.core import grey_image, save_page
-from dualflow.printing import STYLES, manga_bw
+from dualflow.printing import manga_bw
 
 HERE = Path(__file__).parent
 

@@ -134,7 +134,7 @@ def _style_for(name, style):
 
 def _add_pair(space, chapter, name, halves, style):
     "Write both halves and the record of one pair."
-    stem, source = f"{_safe(chapter)}__{_safe(name)}", {}
+    stem = f"{_safe(chapter)}__{_safe(name)}"
     data = {kind: o.read() for kind, o in halves.items()}
     images = {kind: load_page(data[kind], name=halves[kind].label) for kind in halves}
     if "bw" in images and images["bw"].size != images["color"].size:

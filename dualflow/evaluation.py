@@ -19,7 +19,7 @@ from .attention import SIMPLE_MAPS, colour_detail, detail_share
 from .core import CELL, grey_image, page_lab, page_lightness, working_page
 from .dataset import DatasetLoader
 from .drawing import draw_page
-from .metrics import bleed, colour_accuracy, count_macs, palette_distance, paper_tint, peak_memory, seam_index, seconds
+from .metrics import bleed, colour_accuracy, count_macs, palette_distance, paper_tint, peak_memory, seam_index
 from .pipeline import DualFlow
 from .printing import print_lightness
 

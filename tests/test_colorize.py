@@ -1,10 +1,9 @@
 "The main job, end to end: the command, real pages, and what must not happen to them."
-import io, subprocess, sys, zipfile
+import subprocess, sys, zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from dualflow.core import grey_image, load_page, page_lab, page_lightness

@@ -1,5 +1,5 @@
 "The project as a thing to install: one version, a README that is the index notebook, a wheel that is complete."
-import configparser, importlib.util, json, re, subprocess, sys, zipfile
+import configparser, importlib.util, re, subprocess, sys, zipfile
 from pathlib import Path
 
 import pytest

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dualflow.core import DualflowError, Workspace, load_page, save_page
+from dualflow.core import DualflowError, Workspace, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
 from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Networks, page_loaders, train_stage
