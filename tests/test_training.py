@@ -70,11 +70,11 @@ def test_every_stage_learns(dataset, stage):
     assert changed == set(TRAINS[stage])
 
 
-def test_resume_finishes_what_was_begun(dataset, capsys):
+def test_resume_keeps_a_finished_run_and_refuses_what_does_not_fit(dataset, capsys):
     space = Workspace(dataset)
     train_stage("attention", dataset, "nano", epochs=2, views=8)
     whole = Networks.load(space.model("attention"), ("attention",)).attention.state_dict()
-    # As after a cut between the epochs: the first epoch's checkpoint is all there is.
+    # A finished run is left as it is; going on after a cut between epochs is tried in 07_training.
     state = torch.load(space.checkpoints / "attention.pt", weights_only=True)
     assert state["epoch"] == 2
     train_stage("attention", dataset, "nano", epochs=2, views=8, resume=True)
