@@ -6,7 +6,7 @@ Docs: https://dualflow.readthedocs.io/explore.html.md"""
 
 # %% auto #0
 __all__ = ['LAYERS', 'attention_image', 'regions_image', 'plan_image', 'secondary_image', 'primary_image', 'show_layers',
-           'attended', 'explore']
+           'attended', 'show_attended', 'click_attention', 'show_prints', 'explore']
 
 # %% ../nbs/09_explore.ipynb #9b4d3fc1
 import numpy as np
@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from .colorizers import compose, transmission
-from .core import into_gamut, to_image
+from .core import grey_image, into_gamut, to_image
 from .pipeline import DualFlow, Result
+from .printing import manga_bw
 
 # %% ../nbs/09_explore.ipynb #2363a9a0
 def _page_size(result): return tuple(round(o / result.attention.scale) for o in result.attention.size)
@@ -90,7 +91,7 @@ def attended(
     result: Result,
     x: int, # A place on the working page, pixels
     y: int,
-    block: int = -1, # Which transformer block
+    block: int = 0, # Which transformer block
 ) -> torch.Tensor: # (heads, H/32, W/32), each sums to 1
     "What the token at (x, y) looks at, by head."
     model = flow.nets.attention
@@ -100,6 +101,66 @@ def attended(
     for o in blocks[:block]: tokens = o(tokens)
     h, w = tokens.shape[-2:]
     return blocks[block].weights(tokens)[0, :, (y // 32) * w + x // 32].unflatten(-1, (h, w)).cpu()
+
+# %% ../nbs/09_explore.ipynb #7049ac44
+def show_attended(
+    flow: DualFlow,
+    result: Result,
+    x: int, # A place on the working page, pixels
+    y: int,
+    block: int = 0, # Which transformer block
+    figure: Figure = None, # Drawn anew; a new one if None
+) -> Figure: # The page under the mean of all heads, then each head alone
+    "What one place looks at, over the page and head by head."
+    looks, (w, h) = attended(flow, result, x, y, block), _page_size(result)
+    figure = figure or Figure(layout="constrained")
+    figure.clear(); figure.set_size_inches(9, 3.6 * h / w + .4)
+    half = -(-len(looks) // 2)
+    grid = figure.add_gridspec(2, half + 1, width_ratios=[2.2] + [1] * half)
+    page, heads = figure.add_subplot(grid[:, 0]), [figure.add_subplot(grid[i // half, 1 + i % half]) for i in range(len(looks))]
+    heat = lambda o: F.interpolate((o / o.max())[None, None], scale_factor=32, mode="bilinear")[0, 0, :h, :w]
+    page.imshow(result.attention.image.convert("L").resize((w, h)), cmap="gray", vmin=0, vmax=255)
+    page.imshow(heat(looks.mean(0)), cmap="inferno", alpha=.6); page.plot(x, y, "c+", ms=14, mew=3); page.set_title("all heads", fontsize=9); page.axis("off")
+    for i, (ax, o) in enumerate(zip(heads, looks)): ax.imshow(heat(o), cmap="inferno"); ax.plot(x, y, "c+"); ax.set_title(f"head {i + 1}", fontsize=9); ax.axis("off")
+    return figure
+
+# %% ../nbs/09_explore.ipynb #b39f594b
+def click_attention(
+    flow: DualFlow,
+    page, # A path or a PIL image
+    block: int = 0, # Which transformer block
+) -> Figure: # Of pyplot, so that a notebook can show and watch it
+    "`show_attended` for any place: click on the page."
+    from matplotlib import pyplot
+    result = flow.colorize(page)
+    figure = pyplot.figure(layout="constrained")
+    show_attended(flow, result, *(o // 2 for o in _page_size(result)), block, figure)
+    def answer(event):
+        if event.inaxes is figure.axes[0] and event.xdata is not None:
+            show_attended(flow, result, int(event.xdata), int(event.ydata), block, figure)
+            figure.canvas.draw_idle()
+    figure.canvas.mpl_connect("button_press_event", answer)
+    return figure
+
+# %% ../nbs/09_explore.ipynb #2b898195
+def show_prints(
+    flow: DualFlow,
+    page: Image.Image, # In colour
+    prints: dict, # Title -> options of `manga_bw`
+    axes = None, # Two rows of as many; a new figure if None
+) -> Figure: # Prints above, importance below
+    "How the importance map changes with the style of the print."
+    axes = Figure(figsize=(11, 5.4), layout="constrained").subplots(2, len(prints)) if axes is None else axes
+    rank = lambda o: o.flatten().argsort().argsort().float()
+    first = None
+    for (top, below), (title, options) in zip(zip(*axes), prints.items()):
+        bw = grey_image(manga_bw(page, **options).L)
+        importance = flow.nets.attention.predict(bw).importance
+        first = rank(importance) if first is None else first
+        top.imshow(bw, cmap="gray"); top.set_title(title, fontsize=9); below.imshow(importance, cmap="inferno")
+        below.set_title(f"{torch.corrcoef(torch.stack([first, rank(importance)]))[0, 1]:.2f}", fontsize=9)
+        for ax in (top, below): ax.axis("off")
+    return below.figure
 
 # %% ../nbs/09_explore.ipynb #70ee36df
 def explore(

@@ -21,22 +21,16 @@ def _blur(x, sigma):
     size = 2 * int(3 * sigma + .5) + 1
     return gaussian_blur2d(x, (size, size), (sigma, sigma), border_type="replicate")
 
-def _windows(pool, x, radius):
-    "`pool` over windows of 2 radius + 1, rows and columns in turn: the same as both at once, and much cheaper."
-    x = pool(F.pad(x, (0, 0, radius, radius), mode="replicate"), (2 * radius + 1, 1), stride=1)
-    return pool(F.pad(x, (radius, radius, 0, 0), mode="replicate"), (1, 2 * radius + 1), stride=1)
-
 def smooth_surfaces(
     L: torch.Tensor, # (B, 1, H, W), any unit
-    radius: int, # Of the neighbourhood, pixels
+    sigma: float, # Of the neighbourhood, pixels
     strength: float, # Texture whose deviation is below this is wiped away, unit of `L`
 ) -> torch.Tensor: # (B, 1, H, W)
-    "`L` without its texture but with its edges: a guided filter that is its own guide (He, Sun and Tang, 2010)."
-    mean = lambda x: _windows(F.avg_pool2d, x, radius)
-    m = mean(L)
-    variance = (mean(L * L) - m * m).clamp(min=0)
+    "`L` without its texture but with its edges: a guided filter that is its own guide (He, Sun and Tang, 2010), with Gaussian windows."
+    m = _blur(L, sigma)
+    variance = (_blur(L * L, sigma) - m * m).clamp(min=0)
     keep = variance / (variance + strength**2)
-    return mean(keep) * L + mean((1 - keep) * m)
+    return _blur(keep, sigma) * L + _blur((1 - keep) * m, sigma)
 
 # %% ../nbs/00b_printing.ipynb #2e409597
 def ink_lines(
@@ -47,7 +41,7 @@ def ink_lines(
     phi: float = 12.0, # Softness of the line's border
 ) -> torch.Tensor: # (B, 1, H, W), ink coverage 0..1
     "The inked lines and solid blacks of a page, by XDoG (Winnemöller et al., 2012), without specks."
-    L = smooth_surfaces(L, 4, 4.) / 100
+    L = smooth_surfaces(L, 2., 4.) / 100
     S = (1 + p) * _blur(L, sigma) - p * _blur(L, 1.6 * sigma)
     ink = torch.tanh(phi * (epsilon - S)).clamp(0, 1)
     return ink * ((_blur(ink, 3.) - .035) / .03).clamp(0, 1)
@@ -66,11 +60,11 @@ def tone_classes(
     L: torch.Tensor, # (B, 1, H, W), L* 0..100
 ) -> torch.Tensor: # (B, 1, H, W), index into `TONES`
     "Which sheet of film lies where: few tones, in clean pieces, with no regard to strokes."
-    erased = -_windows(F.max_pool2d, -_windows(F.max_pool2d, L, 4), 4)
-    shade = smooth_surfaces(erased, 8, 6.)
+    small = F.interpolate(L, scale_factor=.5, mode="area", recompute_scale_factor=False)
+    erased = -F.max_pool2d(-F.max_pool2d(small, 5, 1, 2), 5, 1, 2)
+    shade = smooth_surfaces(erased, 2., 6.)
     sheet = sum((shade < lightness).long() for lightness, _ in TONES[:-1])
-    half = F.interpolate(F.one_hot(sheet[:, 0], len(TONES)).permute(0, 3, 1, 2).float(), scale_factor=.5, mode="area", recompute_scale_factor=False)
-    votes = _blur(half.flatten(0, 1)[:, None], 2.).view_as(half)
+    votes = torch.cat([_blur((sheet == i).float(), 2.) for i in range(len(TONES))], 1)
     return F.interpolate(votes, size=L.shape[-2:], mode="bilinear").argmax(1, keepdim=True)
 
 def tone_dots(
