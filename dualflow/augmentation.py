@@ -8,6 +8,7 @@ Docs: https://dualflow.readthedocs.io/augmentation.html.md"""
 __all__ = ['Recipe', 'draw_recipe', 'cut_view', 'skin_likeness', 'vary_colours', 'scan', 'print_views']
 
 # %% ../nbs/00d_augmentation.ipynb #e11dc5c0
+import io
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,6 @@ import torch
 from kornia.color import rgb_to_lab
 from kornia.geometry.transform import rotate
 from PIL import Image
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from .core import page_lightness
 from .printing import STYLES, print_lightness
@@ -98,8 +98,8 @@ def scan(
     L = L * paper
     if noise: L = L + noise * torch.randn_like(L)
     if quality:
-        grey = (L[0] * 2.55).round().clamp(0, 255).byte()
-        L = decode_jpeg(encode_jpeg(grey.cpu(), round(quality))).to(L)[None] / 2.55
+        Image.fromarray((L[0, 0] * 2.55).round().clamp(0, 255).byte().cpu().numpy()).save(data := io.BytesIO(), "JPEG", quality=round(quality))
+        L = torch.from_numpy(np.array(Image.open(data))).to(L)[None, None] / 2.55
     return L.clamp(0, 100)
 
 # %% ../nbs/00d_augmentation.ipynb #10c0b7c3

@@ -93,7 +93,7 @@ def refine_attention(
     "Refine the importance head on what the trained flows really do; the new attention model replaces the old one in `models/`."
     if preset not in PRESETS: raise DualflowError(f"preset '{preset}' is not one of {', '.join(PRESETS)}")
     recipe, space = PRESETS[preset], Workspace(dataset_dir)
-    dls = page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, torch.device(device or pick_device()))
+    dls = page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, seed, torch.device(device or pick_device()))
     set_seed(seed)
     trainer = RoutingTrainer(load_networks(space, {}, "joint").to(memory_format=torch.channels_last)).to(dls.device)
     learn = Learner(dls, trainer, loss_func=trainer.loss, opt_func=Adam, splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]])

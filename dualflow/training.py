@@ -9,13 +9,12 @@ __all__ = ['VIVID', 'TRAINS', 'PRESETS', 'PageViews', 'page_loaders', 'ranking_l
            'DualFlowTrainer', 'plain', 'Keep', 'view_grid', 'stage_learner', 'load_networks', 'train_stage']
 
 # %% ../nbs/07_training.ipynb #c666f3ed
-import json
+import csv, json
 from pathlib import Path
 
 import numpy as np
 import torch, torch.nn as nn, torch.nn.functional as F
 from fastai.callback.core import Callback
-from fastai.callback.progress import CSVLogger
 from fastai.callback import schedule  # adds fit_one_cycle to Learner
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
@@ -31,6 +30,7 @@ from .core import CELL, WORKING_HEIGHT, DualflowError, Workspace, into_gamut, pi
 from .dataset import DatasetLoader, write_json
 from .printing import STYLES
 from .splitting import PATCH, choose_patches
+from .streaming import INDEX, PatchCache, ShardPages, ShardViews, working_halves
 
 # %% ../nbs/07_training.ipynb #57878384
 class PageViews(torch.utils.data.Dataset):
@@ -42,43 +42,36 @@ class PageViews(torch.utils.data.Dataset):
         fixed: bool = False, # The same views every time, as validation needs
         cache_mb: int = 3000, # Keep decoded pages in memory up to this
     ):
-        self.pages, self.views, self.size, self.fixed, self.room, self.kept = pages, views, size, fixed, cache_mb * 1_000_000, {}
+        self.pages, self.views, self.size, self.fixed, self.cache = pages, views, size, fixed, PatchCache(cache_mb)
         area = np.array([np.prod(o.original_size) for o in pages.records], float)
         if not len(area): raise DualflowError(f"{pages.space.root}: no pages to learn from in this split; add a chapter")
         self.share = area**.5 / (area**.5).sum()
 
     def __len__(self): return self.views
-
-    def _page(self, i):
-        "Colour and, for real pairs, B/W of page i at working size."
-        if i in self.kept: return self.kept[i]
-        page = self.pages[i]
-        halves = [page.color, page.bw if page.record.style == "original" else None]
-        if (h := halves[0].height) > WORKING_HEIGHT:
-            size = round(halves[0].width * WORKING_HEIGHT / h), WORKING_HEIGHT
-            halves = [o and o.resize(size, Image.Resampling.LANCZOS) for o in halves]
-        cost = halves[0].width * halves[0].height * 4
-        if cost <= self.room: self.room, self.kept[i] = self.room - cost, halves
-        return halves
-
     def __getitem__(self, i):
         rng = np.random.default_rng(i if self.fixed else torch.randint(2**31, ()).item())
-        color, bw = self._page(rng.choice(len(self.pages), p=self.share))
+        k = rng.choice(len(self.pages), p=self.share)
+        color, bw = self.cache.get(k, lambda: working_halves(self.pages[k]))
         return cut_view(color, bw, rng, self.size, i % len(STYLES) if self.fixed else None, vary=not self.fixed)
 
 # %% ../nbs/07_training.ipynb #13c87f27
 def page_loaders(
-    dataset_dir, # A dataset's folder
-    views: int = 800, # Views an epoch
+    dataset_dir, # A dataset's folder, or the folder of its shards
+    views: int = 800, # Views an epoch; streamed from shards, it is one of every page
     size: int = 512, # Of a view, pixels
     bs: int = 8, # Views a batch
     workers: int = 0, # Processes that prepare views
+    seed: int = 0, # Of the order in which shards are streamed
     device=None, # Where to print and train
 ) -> DataLoaders: # Training and validation
     "fastai loaders of printed views; validation pages come from chapters held out."
-    train, valid = (DatasetLoader(dataset_dir, split=o) for o in ("train", "valid"))
-    sets = PageViews(train, views, size), PageViews(valid if len(valid) else train, max(bs, views // 16 // bs * bs), size, fixed=True)
-    return DataLoaders(*(DataLoader(o, bs=bs, shuffle=i == 0, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device)
+    if streamed := (Path(dataset_dir)/INDEX).is_file():
+        train, valid = (ShardPages(dataset_dir, o, seed, chunk=bs) for o in ("train", "valid"))
+        sets = ShardViews(train, size), ShardViews(valid if len(valid) else train, size, fixed=True)
+    else:
+        train, valid = (DatasetLoader(dataset_dir, split=o) for o in ("train", "valid"))
+        sets = PageViews(train, views, size), PageViews(valid if len(valid) else train, max(bs, views // 16 // bs * bs), size, fixed=True)
+    return DataLoaders(*(DataLoader(o, bs=bs, shuffle=i == 0 and not streamed, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device)
                          for i, o in enumerate(sets)), device=device)
 
 # %% ../nbs/07_training.ipynb #51d5685d
@@ -189,16 +182,25 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 class Keep(Callback):
-    "Checkpoint and picture after each epoch; `resume` continues where the last checkpoint ended."
+    "Checkpoint, log and picture after each epoch; `resume` continues where the last checkpoint ended."
     order = 80  # after the recorder
-    def __init__(self, space: Workspace, stage: str): self.space, self.stage = space, stage
+    def __init__(self, space: Workspace, stage: str): self.space, self.stage, self.rows, self.trained = space, stage, [], False
     @property
     def file(self): return self.space.checkpoints/f"{self.stage}.pt"
 
+    def before_epoch(self):
+        self.trained = False
+        if isinstance(self.dls.train_ds, ShardViews): self.dls.train_ds.pages.set_epoch(self.epoch)
+    def before_train(self): self.trained = True
+
     def after_epoch(self):
-        state = {"stage": self.stage, "epoch": self.epoch + 1, "epochs": self.n_epoch, "model": self.model.nets.state_dict(),
+        if not self.trained: return  # fastai passes through the epochs that a resumed run has behind it
+        self.rows.append(dict(zip(self.recorder.metric_names, map(str, self.recorder.log))))
+        state = {"stage": self.stage, "epoch": self.epoch + 1, "epochs": self.n_epoch, "model": self.model.nets.state_dict(), "rows": self.rows,
                  "optimizer": plain(self.opt.state_dict()), "rng": torch.get_rng_state()}
         with write_aside(self.file) as aside: torch.save(state, aside)
+        with write_aside(self.space.logs/f"{self.stage}.csv") as aside, open(aside, "w", newline="") as f:
+            table = csv.DictWriter(f, self.rows[0]); table.writeheader(); table.writerows(self.rows)
         save_page(view_grid(self.model, *self.dls.valid.one_batch()), self.space.visualization/f"{self.stage}_{self.epoch + 1:03}.jpg")
 
     def resume(self, learn, epochs) -> int: # Epochs done already
@@ -207,6 +209,7 @@ class Keep(Callback):
         except Exception as e: raise DualflowError(f"{self.file}: damaged checkpoint ({e}); delete it to start the stage again") from None
         if state["epochs"] != epochs: raise DualflowError(f"{self.file}: belongs to a run of {state['epochs']} epochs, not {epochs}; delete it or use the same settings")
         learn.model.nets.load_state_dict(state["model"])
+        self.rows = state["rows"]
         if state["epoch"] < epochs:
             learn.create_opt()
             learn.opt.load_state_dict(state["optimizer"])
@@ -267,7 +270,7 @@ def load_networks(space: Workspace, networks: dict, stage: str) -> Networks:
 
 def train_stage(
     stage: str, # attention, primary, secondary or joint
-    dataset_dir, # A dataset's folder
+    dataset_dir, # A dataset's folder, or the folder of its shards
     preset: str = "small", # One of PRESETS
     resume: bool = False, # Continue an interrupted run
     epochs: int = None, # Instead of the preset's
@@ -280,16 +283,16 @@ def train_stage(
     if preset not in PRESETS: raise DualflowError(f"preset '{preset}' is not one of {', '.join(PRESETS)}")
     recipe, space = PRESETS[preset], Workspace(dataset_dir)
     epochs, device = epochs or recipe["epochs"][stage], torch.device(device or pick_device())
-    dls = page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, device)
+    dls = page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, seed, device)
     space.create()
     set_seed(seed)
     learn = stage_learner(dls, load_networks(space, recipe["networks"], stage), stage, recipe["lr"] / (4 if stage == "joint" else 1))
-    keep, log = Keep(space, stage), space.logs/f"{stage}.csv"
+    keep = Keep(space, stage)
     done = keep.resume(learn, epochs) if resume else 0
     learn.path, learn.model_dir = space.logs, "."
     print(f"{stage}: {len(dls.train_ds.pages)} pages, {epochs} epochs of {len(dls.train) * recipe['bs']} views on {device}" + (f", {done} done already" if done else ""), flush=True)
     if done < epochs:
-        learn.fit_one_cycle(epochs, recipe["lr"] / (4 if stage == "joint" else 1), start_epoch=done, cbs=[keep, CSVLogger(log.name, append=done > 0)])
+        learn.fit_one_cycle(epochs, recipe["lr"] / (4 if stage == "joint" else 1), start_epoch=done, cbs=[keep])
         for o in (STAGES if stage == "joint" else [stage]): learn.model.nets.save(space.model(o), (o,))
         values = dict(zip(learn.recorder.metric_names[1:], [float(o) for o in learn.recorder.values[-1]]))
         write_json({"stage": stage, "preset": preset, "epochs": epochs, **values}, space.metrics/f"{stage}.json")

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from fastai.callback.core import Callback
 
 from dualflow.core import DualflowError, Workspace, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
-from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Networks, page_loaders, train_stage
+from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Keep, Networks, page_loaders, stage_learner, train_stage
 
 ROOT = Path(__file__).parents[1]
 
@@ -104,3 +105,33 @@ def test_pairs_are_kept_as_given(tmp_path):
     assert (truth[:, 3] == -1).all() and L.max() < 60
     trainer = DualFlowTrainer(Networks(**PRESETS["nano"]["networks"]), TRAINS["joint"])
     assert torch.isfinite(trainer.loss(trainer(L), truth))
+
+
+def test_training_streams_shards(dataset, tmp_path):
+    "From shards as from a folder; an epoch is every page once, and the next epoch takes another order."
+    from dualflow.streaming import shard_dataset
+    shard_dataset(dataset, tmp_path / "shards", shard_mb=.05)
+    dls = page_loaders(tmp_path / "shards", size=256, bs=2, device="cpu")
+    first = [x for x, _ in dls.train]
+    assert len(first) == len(DatasetLoader(dataset, split="train")) // 2 and first[0].shape == (2, 1, 256, 256)
+    dls.train_ds.pages.set_epoch(1)
+    assert not torch.equal(first[0], next(iter(dls.train))[0])
+    metrics = train_stage("attention", tmp_path / "shards", "nano", epochs=1, device="cpu")
+    assert metrics["valid_loss"] > 0 and (tmp_path / "shards/models/attention/attention.safetensors").is_file()
+
+
+def test_the_log_survives_an_interruption(dataset, tmp_path):
+    "Rows of epochs before the interruption stay, none comes twice, and no epoch that was only passed through is logged or saved."
+    space = Workspace(tmp_path / "run")
+    for stop in (1, None):
+        learn = stage_learner(page_loaders(dataset, views=8, size=256, bs=4, device="cpu"), Networks(**PRESETS["nano"]["networks"]), "attention")
+        keep = Keep(space, "attention")
+        done = keep.resume(learn, 3)
+        class PowerCut(Callback):
+            def before_epoch(self):
+                if stop is not None and self.epoch == stop: raise RuntimeError("power cut")
+        try: learn.fit_one_cycle(3, 1e-3, start_epoch=done, cbs=[keep, PowerCut()])
+        except RuntimeError: assert torch.load(keep.file, weights_only=True)["epoch"] == 1
+    rows = (space.logs / "attention.csv").read_text().split()
+    assert [o.split(",")[0] for o in rows] == ["epoch", "0", "1", "2"] and all(o.count(",") == 3 for o in rows)
+    assert len(list(space.visualization.glob("attention_*.jpg"))) == 3

@@ -1,0 +1,304 @@
+"Shards hold what the dataset holds; every page comes once an epoch, in an order that seed and epoch decide, whoever reads it and whatever is damaged; limits hold."
+import json, tarfile, tracemalloc, warnings, weakref
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings, strategies as st
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from dualflow.augmentation import cut_view
+from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, grey_image, save_page
+from dualflow.dataset import DatasetLoader, Page, PageRecord
+from dualflow.drawing import draw_page
+from dualflow.printing import STYLES, manga_bw
+from dualflow.streaming import INDEX, PatchCache, ShardPages, ShardViews, bench_streaming, encode_page, shard_dataset, working_halves
+
+names = lambda pages: [o.name for o in pages]  # of a DataLoader's batch, too
+gap = lambda a, b: np.abs(np.array(a).astype(int) - np.array(b))
+
+
+def add_page(root, chapter, name, color, bw=None, style="original", ending="png"):
+    "One pair of a dataset, as `create_dataset` leaves it."
+    space = Workspace(root).create()
+    record = PageRecord(f"{chapter}__{name}", chapter, list(color.size), f"{chapter}__{name}.{ending}", f"{chapter}__{name}.png", style, {"color": {"file": "né à 京.png", "sha256": "0" * 64}})
+    save_page(color, space.color/record.color)
+    page = Page(record, space)
+    save_page(bw or grey_image(manga_bw(page.color, style).L), space.bw/record.bw)
+    page.save()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    "A dataset of 40 small pages in five chapters, a quarter of them with B/W originals, some of them JPEG."
+    root = tmp_path_factory.mktemp("set")
+    drawn = [draw_page(i, size=(48, 64)).color for i in range(4)]
+    for i in range(40):
+        page = Image.fromarray(np.roll(drawn[i % 4], i, 1))
+        bw = {} if i % 4 else {"bw": page.convert("L").point(lambda v: 255 * (v > 128)), "style": "original"}
+        add_page(root/"dataset", f"ch.{i // 8}", f"p{i}", page, **{"style": STYLES[i % 3], "ending": "jpg" if i % 5 == 0 else "png", **bw})
+    return root/"dataset"
+
+
+@pytest.fixture(scope="module")
+def shards(folder):
+    shard_dataset(folder, folder.parent/"shards", shard_mb=.03, quality=None)
+    return folder.parent/"shards"
+
+
+def test_round_trip_is_exact_where_it_is_asked_for(folder, shards):
+    for split in ("train", "valid"):
+        pages = {o.name: o for o in ShardPages(shards, split)}
+        true = DatasetLoader(folder, split=split)
+        assert len(true) and set(pages) == set(names(true)) and len(ShardPages(shards, split)) == len(true)
+        for o in true:
+            page = pages[o.name]
+            assert page.record == o.record and not gap(page.color, o.color).any() and not gap(page.bw, o.bw).any()
+            assert ("bw" in {k.split(".")[0] for k in page.data}) == (o.record.style == "original")
+
+
+def test_round_trip_at_a_stated_quality(folder, tmp_path):
+    index = shard_dataset(folder, tmp_path, quality=92)
+    assert index["complete"] and len(index["shards"]) == 2
+    true = {o.name: o for o in DatasetLoader(folder, split="train")}
+    for page in ShardPages(tmp_path):
+        o = true[page.name]
+        assert gap(page.color, o.color).mean() < 6
+        if o.record.color.endswith("jpg"): assert page.data["color.jpg"] == (o.space.color/o.record.color).read_bytes()
+        if o.record.style == "original": assert not gap(page.bw, o.bw).any()  # PNG is the smaller one for hard dots
+
+
+def test_smaller_of_png_and_jpeg():
+    flat, noise = Image.new("RGB", (64, 64), "red"), Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    assert encode_page(flat)[0] == "png" and encode_page(noise)[0] == "jpg" and encode_page(noise, None)[0] == "png"
+    assert len(encode_page(noise, 50)[1]) < len(encode_page(noise)[1]) < len(encode_page(noise, None)[1])
+    assert encode_page(noise.convert("L"))[0] == "jpg"
+
+
+def test_large_pages_are_stored_at_working_size(tmp_path):
+    page = Image.effect_noise((300, 2 * WORKING_HEIGHT), 40).convert("RGB")
+    add_page(tmp_path/"dataset", "one", "p1", page, page.convert("L"))
+    shard_dataset(tmp_path/"dataset", tmp_path/"shards", quality=None)
+    stored, true = next(iter(ShardPages(tmp_path/"shards"))), DatasetLoader(tmp_path/"dataset")[0]
+    assert stored.color.size == stored.bw.size == (150, WORKING_HEIGHT) and stored.record.original_size == [300, 2 * WORKING_HEIGHT]
+    for a, b in zip(working_halves(stored), working_halves(true)): assert not gap(a, b).any()
+
+
+def test_webdataset_reads_the_shards(shards):
+    wds = pytest.importorskip("webdataset")
+    for o in json.loads((shards/INDEX).read_text())["shards"]:
+        samples = list(wds.WebDataset(str(shards/o["file"]), shardshuffle=False).decode("rgb8"))
+        assert [s["__key__"] for s in samples] == [f"{k:08}" for k in range(o["first"], o["first"] + o["pages"])]
+        assert all(s["json"]["record"]["name"] and next(v for k, v in s.items() if k.startswith("color")).shape == (64, 48, 3) for s in samples)
+
+
+# The order
+
+@settings(max_examples=60, deadline=None)
+@given(counts=st.lists(st.integers(0, 7), min_size=1, max_size=9), mix=st.integers(1, 5), seed=st.integers(0, 99), epoch=st.integers(0, 99))
+def test_an_epoch_has_every_page_once(counts, mix, seed, epoch):
+    pages = ShardPages.__new__(ShardPages)
+    pages.seed, pages.mix, pages.shards = seed, mix, [{"first": sum(counts[:i]), "pages": n} for i, n in enumerate(counts)]
+    order = list(pages.places(epoch))
+    assert sorted(k for _, k in order) == list(range(sum(counts))) and order == list(pages.places(epoch))
+    turn = [s for s, _ in order]  # shards are opened a few at a time, and never again
+    for i in range(len(turn)): assert len(set(turn[:i]) & set(turn[i:])) <= mix
+
+
+def test_the_order_hangs_on_seed_and_epoch(shards):
+    order = lambda seed, epoch: names(ShardPages(shards, seed=seed).set_epoch(epoch))
+    assert order(1, 3) == order(1, 3) and len({tuple(order(s, e)) for s in (0, 1) for e in (0, 1)}) == 4
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("chunk, batch", [(4, 4), (1, 4)])
+def test_workers_share_one_order(shards, workers, chunk, batch):
+    pages = ShardPages(shards, mix=2, chunk=chunk).set_epoch(5)
+    whole = names(pages)
+    loaded = sum(DataLoader(pages, batch_size=batch, num_workers=workers, collate_fn=names), [])
+    assert sorted(loaded) == sorted(whole) and (loaded == whole or (chunk != batch and workers > 1))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_interrupted_epoch_goes_on(shards, workers):
+    pages = ShardPages(shards, mix=2, chunk=4)
+    load = lambda **o: sum(DataLoader(pages.set_epoch(2, **o), batch_size=4, num_workers=workers, collate_fn=names), [])
+    whole = load()
+    for seen in (4, 12, len(whole) - 1, len(whole)): assert load(seen=seen) == whole[seen:]
+    assert load() == whole
+
+
+def test_workers_that_live_on_hear_of_a_new_epoch(shards):
+    pages = ShardPages(shards, chunk=4)
+    loader, alone = DataLoader(pages, batch_size=4, num_workers=2, persistent_workers=True, collate_fn=names), ShardPages(shards)
+    for epoch in (0, 1):
+        pages.set_epoch(epoch)
+        assert sum(loader, []) == names(alone.set_epoch(epoch))
+
+
+# Views
+
+def test_views_are_cut_views_whoever_cuts_them(shards):
+    pages = ShardPages(shards, chunk=2).set_epoch(1)
+    views = ShardViews(pages, size=32, per_page=2)
+    alone = list(views)
+    assert len(alone) == len(views) == 2 * len(pages)
+    page = next(iter(pages))
+    for a, b in zip(alone[1], cut_view(*working_halves(page), np.random.default_rng((0, 1, page.place, 1)), 32)): assert torch.equal(a, b)
+    loaded = list(DataLoader(views, batch_size=4, num_workers=2))
+    for i in range(3): assert torch.equal(torch.cat([o[i] for o in loaded]), torch.stack([o[i] for o in alone]))
+    pages.set_epoch(1, seen=6)
+    assert all(torch.equal(a, b) for one, two in zip(views, alone[12:]) for a, b in zip(one, two))
+    fixed = [o[2][1].item() for o in ShardViews(ShardPages(shards, "valid"), 32, fixed=True)]
+    assert fixed == [i % 3 for i in range(len(fixed))]
+
+
+def test_fastai_loads_them(shards):
+    from fastai.data.load import DataLoader as FastLoader
+    views = ShardViews(ShardPages(shards, chunk=4), size=32)
+    batches = [[o[0] for o in FastLoader(views, bs=4, num_workers=workers)] for workers in (0, 2)]
+    assert sum(map(len, batches[0])) == len(views) and torch.equal(*(torch.cat(o) for o in batches))
+
+
+# Writing
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(folder, shards, tmp_path):
+    def stop(number, total, name, trouble):
+        if number == 17: raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt): shard_dataset(folder, tmp_path, .03, None, on_page=stop)
+    left = json.loads((tmp_path/INDEX).read_text())
+    assert 0 < left["done"] < 17 and not left["complete"] and {o.name for o in tmp_path.iterdir()} == {INDEX, *(o["file"] for o in left["shards"])}
+    with pytest.raises(DualflowError, match="not finished"): ShardPages(tmp_path)
+    numbers = []
+    shard_dataset(folder, tmp_path, .03, None, on_page=lambda number, *_: numbers.append(number))
+    assert numbers == list(range(left["done"] + 1, 41))
+    assert {o.name: o.read_bytes() for o in tmp_path.iterdir()} == {o.name: o.read_bytes() for o in shards.iterdir()}
+    shard_dataset(folder, tmp_path, .03, None, on_page=lambda *_: pytest.fail("there is nothing left to do"))
+
+
+def test_other_settings_start_again(folder, tmp_path):
+    many = shard_dataset(folder, tmp_path, .03)
+    few = shard_dataset(folder, tmp_path, 1)
+    assert many["fingerprint"] != few["fingerprint"] and len(many["shards"]) > len(few["shards"]) == 2
+    assert {o.name for o in tmp_path.iterdir()} == {INDEX, "train-00000.tar", "valid-00000.tar"}
+
+
+def test_unreadable_pages_are_left_out(tmp_path):
+    for i in range(4): add_page(tmp_path/"dataset", "one", f"p{i}", Image.new("RGB", (32, 32), (60 * i, 0, 0)), style="gray")
+    broken = next((tmp_path/"dataset/source/color").glob("*p2.png"))
+    broken.write_bytes(broken.read_bytes()[:40])
+    index = shard_dataset(tmp_path/"dataset", tmp_path/"shards")
+    assert [o["page"] for o in index["left_out"]] == [broken.stem] and index["left_out"][0]["reason"]
+    assert sorted(names(ShardPages(tmp_path/"shards"))) == [broken.stem[:-1] + i for i in "013"]
+
+
+def test_errors_in_words(folder, tmp_path):
+    with pytest.raises(DualflowError, match="no shards here.*dualflow-shard-dataset"): ShardPages(tmp_path)
+    with pytest.raises(DualflowError, match="not a dataset"): shard_dataset(tmp_path, tmp_path/"out")
+    for settings_ in (dict(shard_mb=0), dict(quality=0), dict(quality=101)):
+        with pytest.raises(DualflowError, match="must be above 0"): shard_dataset(folder, tmp_path, **settings_)
+    (tmp_path/"file").write_text("")
+    with pytest.raises(DualflowError, match="cannot be written"): shard_dataset(folder, tmp_path/"file/below")
+    shard_dataset(folder, tmp_path/"shards")
+    for o in (tmp_path/"shards").glob("*.tar"): o.unlink()
+    with pytest.raises(DualflowError, match="are gone"): ShardPages(tmp_path/"shards")
+    (tmp_path/"shards"/INDEX).write_text("{")
+    with pytest.raises(DualflowError, match="damaged index"): ShardPages(tmp_path/"shards")
+
+
+# Damage
+
+def read_all(shards):
+    "What a reader gets, and what it is told."
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        return {o.name: o for o in ShardPages(shards)}, [str(o.message) for o in told]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_costs_what_it_hits_and_is_named(shards, data):
+    file = shards/data.draw(st.sampled_from([o["file"] for o in ShardPages(shards).shards]))
+    whole, true = file.read_bytes(), read_all(shards)[0]
+    at = data.draw(st.integers(0, len(whole) - 1))
+    cut = data.draw(st.booleans())
+    try:
+        file.write_bytes(whole[:at] if cut else whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1:])
+        got, told = read_all(shards)
+    finally: file.write_bytes(whole)
+    assert all(o.record == true[k].record and o.data == true[k].data for k, o in got.items())  # nothing wrong comes through
+    assert cut or len(true) - len(got) <= 1  # one byte costs one page at most
+    assert (len(got) == len(true)) == (not told) and all(str(file) in o and "dualflow-shard-dataset" in o for o in told)
+
+
+def test_a_missing_shard_is_named_and_the_rest_goes_on(shards):
+    file = shards/ShardPages(shards).shards[0]["file"]
+    whole = file.read_bytes()
+    try:
+        file.unlink()
+        got, told = read_all(shards)
+        loaded = sum(DataLoader(ShardPages(shards, chunk=4), batch_size=4, num_workers=2, collate_fn=names), [])
+    finally: file.write_bytes(whole)
+    assert len(told) == 1 and f"{file}: " in told[0] and len(got) == len(ShardPages(shards)) - ShardPages(shards).shards[0]["pages"]
+    assert sorted(loaded) == sorted(got)
+
+
+# Limits
+
+def test_memory_does_not_grow(shards, tmp_path):
+    "Shards of 1 and of 12 times as many pages: the same peak, and a page is let go when the next one comes."
+    index = json.loads((shards/INDEX).read_text())
+    long = {**index, "shards": []}
+    for turn in range(12):
+        for o in index["shards"]:
+            name, first = f"{turn}-{o['file']}", o["first"] + turn * 1000
+            with tarfile.open(shards/o["file"]) as old, tarfile.open(tmp_path/name, "w") as new:
+                for entry in old:
+                    data = old.extractfile(entry)
+                    key, _, ending = entry.name.partition(".")
+                    entry.name = f"{int(key) + turn * 1000:08}.{ending}"
+                    new.addfile(entry, data)
+            long["shards"].append({**o, "file": name, "first": first})
+    (tmp_path/INDEX).write_text(json.dumps(long))
+
+    def peak(where):
+        n, alive, last = 0, 0, []
+        tracemalloc.start()
+        for n, page in enumerate(ShardPages(where, mix=2), 1):
+            working_halves(page)
+            last = [*last[-9:], weakref.ref(page)]
+            alive = max(alive, sum(o() is not None for o in last))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return n, alive, most
+    peak(shards)  # warm up
+    (few, _, low), (many, alive, high) = peak(shards), peak(tmp_path)
+    assert many == 12 * few and alive <= 2 and high < 1.3 * low + 50_000
+
+
+@settings(max_examples=150, deadline=None)
+@given(limit=st.integers(0, 300), asked=st.lists(st.tuples(st.integers(0, 12), st.integers(1, 120)), max_size=60))
+def test_the_cache_keeps_its_limit_and_what_was_asked_for_last(limit, asked):
+    cache, sizes, model = PatchCache(limit / 1e6), {}, []
+    for key, size in asked:
+        size = sizes.setdefault(key, size)
+        kept = key in model
+        value = cache.get(key, lambda: (np.full(size // 2, key, np.uint8), bytes(size - size // 2)) if not kept else pytest.fail("it was there"))
+        assert (value[0] == key).all()
+        if kept: model.remove(key)
+        if kept or size <= cache.limit: model.append(key)
+        while sum(sizes[o] for o in model) > cache.limit: model.pop(0)
+        assert list(cache.kept) == model and cache.held == sum(sizes[o] for o in model) <= cache.limit
+
+
+def test_the_cache_counts_pictures_as_they_lie_in_memory():
+    cache = PatchCache(1)
+    halves = cache.get(0, lambda: (Image.new("RGB", (10, 10)), None, Image.new("L", (10, 10)), torch.zeros(3, 4)))
+    assert cache.held == 400 + 100 + 48 and cache.get(0, None) is halves and cache.hits == 1
+
+
+def test_bench():
+    lines = bench_streaming(30, (48, 64))
+    assert lines["pages"] == "30 of 48 x 64" and {"  resident after 3 pages", "  resident after 30 pages"} < set(lines)
+    assert all(float(v.split()[0]) > 0 for k, v in lines.items() if v.endswith("pages/s"))
