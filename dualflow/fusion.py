@@ -12,27 +12,20 @@ __all__ = ['upsample_guided', 'harmonise', 'Fused', 'check_coherence', 'merge_co
 from dataclasses import dataclass
 
 import torch, torch.nn.functional as F
+from PIL import Image
 
 from .colorizers import compose, transmission
-from .core import into_gamut
+from .core import into_gamut, to_image
 from .splitting import feather
 
 # %% ../nbs/05_fusion.ipynb #c2889199
-def upsample_guided(
-    x: torch.Tensor, # (1, C, h, w), coarse values
-    guide: torch.Tensor, # (1, 1, H, W), L* 0..100 at the size wanted
-    sigma_space: float = .7, # Coarse pixels
-    sigma_range: float = 8., # L*
-    rows: int = 256, # Height of a strip, pixels
-) -> torch.Tensor: # (1, C, H, W)
-    "Joint bilateral upsampling (Kopf et al., 2007) of `x` to the size of `guide`."
+def _guided_strips(x, guide, sigma_space=.7, sigma_range=8., rows=256):
+    "Yield the strips of `upsample_guided`, from the top."
     (h, w), (H, W), device = x.shape[-2:], guide.shape[-2:], x.device
     coarse = torch.cat([F.interpolate(guide, size=(h, w), mode="area"), x], 1)[0]
     place = lambda n, m: (torch.arange(n, device=device) + .5) * m / n - .5  # of fine pixels, on the coarse grid
-    v, u = place(H, h), place(W, w)
-    out = torch.empty(1, x.shape[1], H, W, device=device)
-    for top in range(0, H, rows):
-        strip, vs = guide[0, :, top:top + rows], v[top:top + rows]
+    u = place(W, w)
+    for strip, vs in zip(guide[0].split(rows, 1), place(H, h).split(rows)):
         total, weights = 0., 0.
         for dy in (-1, 0, 1):
             y = vs.round() + dy
@@ -43,8 +36,16 @@ def upsample_guided(
                 near = torch.exp(-(y - vs)**2 / (2 * sigma_space**2))[:, None] * torch.exp(-(q - u)**2 / (2 * sigma_space**2))
                 weight = near * (torch.exp(-(strip - value[:1])**2 / (2 * sigma_range**2)) + 1e-5)  # where nothing is alike, nearness decides
                 total, weights = total + weight * value[1:], weights + weight
-        out[0, :, top:top + rows] = total / weights
-    return out
+        yield (total / weights)[None]
+
+def upsample_guided(
+    x: torch.Tensor, # (1, C, h, w), coarse values
+    guide: torch.Tensor, # (1, 1, H, W), L* 0..100 at the size wanted
+    sigma_space: float = .7, # Coarse pixels
+    sigma_range: float = 8., # L*
+) -> torch.Tensor: # (1, C, H, W)
+    "Joint bilateral upsampling (Kopf et al., 2007) of `x` to the size of `guide`."
+    return torch.cat(list(_guided_strips(x, guide, sigma_space, sigma_range)), 2)
 
 # %% ../nbs/05_fusion.ipynb #131d22db
 def _overlap(a, b, size):
@@ -138,9 +139,13 @@ def finish_page(
     colour: torch.Tensor, # (1, 3, h, w), fused L̂ab
     gate: torch.Tensor, # (1, 1, H', W'), 0..1, of the working page without padding
     L: torch.Tensor, # (1, 1, H, W), the page as printed, at its original size
-) -> torch.Tensor: # (1, 3, H, W), sRGB 0..1
-    "Compose the page at its original size."
-    if gate.shape != L.shape: gate = upsample_guided(gate, L)
-    passes = transmission(L, decide(gate))
-    lab = protect_paper(compose(upsample_guided(colour, passes * 100, sigma_range=12.), passes))
-    return torch.cat([into_gamut(o) for o in lab.split(256, dim=2)], 2)
+    rows: int = 64, # Height of a strip, pixels
+) -> Image.Image: # The finished page, W x H
+    "Compose the page at its original size, strip by strip: of the whole page only the light that passes the ink is kept in floats."
+    gates = gate.split(rows, 2) if gate.shape == L.shape else _guided_strips(gate, L, rows=rows)
+    light = torch.empty_like(L)
+    for into, l, g in zip(light.split(rows, 2), L.split(rows, 2), gates): into.copy_(transmission(l, decide(g)) * 100)
+    page = Image.new("RGB", (L.shape[-1], L.shape[-2]))
+    for i, (c, passes) in enumerate(zip(_guided_strips(colour, light, sigma_range=12., rows=rows), light.split(rows, 2))):
+        page.paste(to_image(into_gamut(protect_paper(compose(c, passes / 100)))), (0, i * rows))
+    return page

@@ -18,7 +18,7 @@ from PIL import Image
 
 from .attention import AttentionMap
 from .colorizers import STAGES, Networks, transmission
-from .core import CELL, WORKING_HEIGHT, DualflowError, load_page, page_lab, page_lightness, pick_device, to_image, working_page
+from .core import CELL, WORKING_HEIGHT, DualflowError, load_page, page_lab, page_lightness, pick_device, working_page
 from .fusion import Fused, finish_page, merge_colorizations
 from .splitting import PATCH, Region, as_regions, choose_patches
 
@@ -55,6 +55,11 @@ class Result:
     @property
     def report(self) -> dict: return self.fused.report
 
+def _to_cells(importance, shape):
+    "A map of any size as one value a cell."
+    if importance.ndim != 2 or not importance.numel(): raise DualflowError(f"an importance map is (h, w); this one is {tuple(importance.shape)}")
+    return F.adaptive_avg_pool2d(importance.detach().float().cpu()[None], shape)[0]
+
 class DualFlow:
     "The dual-flow colorizer."
     def __init__(self, nets: Networks, device=None):
@@ -82,6 +87,7 @@ class DualFlow:
         budget: float = .3, # Largest share of the page for the primary, 0..1
         threshold: float = 0., # Least expected colour detail of a priority patch, Delta-E
         height: int = WORKING_HEIGHT, # Working height, pixels
+        importance: torch.Tensor = None, # A map of your own, 0 or more, (h, w) of any size over the page; none: the attention model's
     ) -> Result:
         "Colour one page. Raises `PageError` if it cannot be read."
         if not 0 <= budget <= 1: raise DualflowError(f"budget {budget} is not a share between 0 and 1")
@@ -96,11 +102,12 @@ class DualFlow:
         mark("read")
         attention = self.nets.attention(L)
         seen = AttentionMap.of(attention, image, h, w)
+        if importance is not None: seen.importance = _to_cells(importance, seen.importance.shape)
         mark("attention")
         chosen = choose_patches(seen.importance, budget, threshold)
         corners, size = [(r * CELL, c * CELL) for r, c, _ in chosen], tuple(min(PATCH, o) for o in L.shape[-2:])
-        gate = self.nets.gate(L)
         mark("splitting")
+        gate = self.nets.gate(L)  # trained with the primary, and counted with it
         primary = self.nets.primary.predict(L, gate, attention, corners, size)
         mark("primary")
         known = L.new_zeros(1, 4, L.shape[-2] // 8, L.shape[-1] // 8)
@@ -110,9 +117,9 @@ class DualFlow:
         secondary = self.nets.secondary.predict(L, gate, attention.plan, known)
         mark("secondary")
         fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], F.avg_pool2d(transmission(L, gate), 2) * 100)
-        rgb = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
+        done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
         mark("fusion")
-        return Result(to_image(rgb), seen, as_regions(chosen, seen.scale, image.size), L, gate, primary, secondary, fused, corners, marks)
+        return Result(done, seen, as_regions(chosen, seen.scale, image.size), L, gate, primary, secondary, fused, corners, marks)
 
     __call__ = colorize
 
@@ -121,7 +128,7 @@ _embedded = lru_cache(DualFlow.from_pretrained)
 
 def colorize_image(
     bw_image, # A path or a PIL image
-    **options, # `budget`, `threshold` and `height` of `DualFlow.colorize`
+    **options, # `budget`, `threshold`, `height` and `importance` of `DualFlow.colorize`
 ) -> Image.Image: # The coloured page, at the size of `bw_image`
     "Colour a page with the embedded weights."
     return _embedded().colorize(bw_image, **options).image

@@ -9,40 +9,45 @@ __all__ = ['PATCH', 'choose_patches', 'Region', 'as_regions', 'extract_regions',
            'save_attention_patches', 'load_attention_patches']
 
 # %% ../nbs/03_splitting.ipynb #a1b589e2
-import json
+import json, zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch, torch.nn.functional as F
+import numpy as np, torch
 from PIL import Image
 
 from .attention import AttentionMap
 from .core import CELL, DualflowError, load_page, save_page, write_aside
 
-# %% ../nbs/03_splitting.ipynb #ccf3ea03
+# %% ../nbs/03_splitting.ipynb #1619714f
 PATCH = 192  # pixels a side, 12 cells
 
+def _window_sums(x, h, w):
+    "The sum of every (h, w) window of x, by its corner."
+    s = np.pad(x.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    return s[h:, w:] - s[:-h, w:] - s[h:, :-w] + s[:-h, :-w]
+
 def choose_patches(
-    importance: torch.Tensor, # (h, w), one value a cell
-    budget: float = .3, # Largest share of the cells to cover, 0..1
-    threshold: float = 0., # Take no patch whose uncovered cells gain less than this on average (Delta-E)
+    importance: torch.Tensor, # (h, w), one value a cell, 0 or more
+    budget: float = .3, # Largest share of the cells to cover, 0..1; a first patch may exceed it, where a patch is more of the page than that
+    threshold: float = 0., # Least gain of a patch: the mean of its cells, those covered already counting nothing (Delta-E)
     side: int = PATCH // CELL, # Cells a patch's side
-    stride: int = 2, # Patches start at multiples of this many cells, or at the far border
 ) -> list[tuple[int, int, float]]: # (row, column, mean importance) of each patch, most gain first
-    "Greedy choice of patches that cover the most importance within a budget. A page smaller than a patch is one patch."
-    h, w = importance.shape
+    "Greedy choice of patches that cover the most importance within a budget. A page smaller than a patch is one patch. Raises `DualflowError` for a map that is none."
+    values = importance.detach().double().cpu().numpy()
+    if values.ndim != 2 or not values.size or not np.isfinite(values).all() or values.min() < 0:
+        raise DualflowError(f"an importance map of shape {values.shape} has (h, w) cells and no value below 0 or missing; this one is no such map (were the weights damaged?)")
+    (h, w), left, covered, chosen = values.shape, values.copy(), np.zeros(values.shape, bool), []
     sh, sw = min(side, h), min(side, w)
-    rows = sorted({*range(0, h - sh, stride), h - sh}); cols = sorted({*range(0, w - sw, stride), w - sw})
-    left, chosen, covered = importance.float().cpu().clone(), [], torch.zeros(h, w, dtype=torch.bool)
+    gain = _window_sums(left, sh, sw)
     while budget > 0:
-        total = F.avg_pool2d(left[None, None], (sh, sw), stride=1)[0, 0][rows][:, cols]
-        best = int(total.argmax())
-        r, c = rows[best // len(cols)], cols[best % len(cols)]
-        gain = total.flatten()[best].item()
-        after = covered.clone(); after[r:r + sh, c:c + sw] = True
-        if gain <= threshold or (chosen and after.float().mean() > budget): break
-        chosen.append((r, c, importance[r:r + sh, c:c + sw].mean().item()))
-        covered, left[r:r + sh, c:c + sw] = after, 0
+        r, c = divmod(int(gain.argmax()), w - sw + 1)
+        window = np.s_[r:r + sh, c:c + sw]
+        if left[window].mean() <= threshold or (chosen and covered.sum() + (~covered[window]).sum() > budget * h * w): break
+        chosen.append((r, c, values[window].mean().item()))
+        left[window], covered[window] = 0, True
+        t, l = max(r - sh + 1, 0), max(c - sw + 1, 0)
+        gain[t:r + sh, l:c + sw] = _window_sums(left[t:r + 2 * sh - 1, l:c + 2 * sw - 1], sh, sw)
     return chosen
 
 # %% ../nbs/03_splitting.ipynb #ee4e2074
@@ -109,8 +114,7 @@ def save_attention_patches(
     budget: float = .3, # As for `extract_regions`
 ) -> list[Region]: # The regions saved
     "Write the priority patches and the rest of a page, with a JSON file that says where they belong."
-    folder, image, regions = Path(folder), attention_map.image.convert("L"), extract_regions(attention_map, budget)
-    for old in (folder/"important").glob(f"{name}__[0-9]*.png"): old.unlink()
+    folder, image, regions = Path(folder), load_page(attention_map.image).convert("L"), extract_regions(attention_map, budget)
     holes = Image.new("L", image.size, 255)
     for i, o in enumerate(regions):
         box = o.x, o.y, o.x + o.w, o.y + o.h
@@ -118,17 +122,23 @@ def save_attention_patches(
         holes.paste(0, box)
     save_page(Image.merge("LA", (Image.composite(image, Image.new("L", image.size), holes), holes)), folder/"background"/f"{name}.png")
     with write_aside(folder/"important"/f"{name}.json") as aside:
-        aside.write_text(json.dumps({"size": image.size, "regions": [asdict(o) for o in regions]}), encoding="utf-8")
+        aside.write_text(json.dumps({"size": image.size, "crc32": zlib.crc32(image.tobytes()), "regions": [asdict(o) for o in regions]}), encoding="utf-8")
+    for old in (folder/"important").glob("*.png"):  # of an earlier, larger budget
+        page, _, number = old.stem.rpartition("__")
+        if page == name and number.isdigit() and int(number) >= len(regions): old.unlink()
     return regions
 
 def load_attention_patches(
     folder, # As for `save_attention_patches`
     name: str = "page",
 ) -> tuple[Image.Image, list[Region]]: # The page in grey, and its regions
-    "Put a page together again from its patches. Raises `DualflowError` if a part is missing."
+    "Put a page together again from its patches. Raises `DualflowError` if a part is missing, damaged or of another page."
     folder = Path(folder)
-    try: record = json.loads((folder/"important"/f"{name}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e: raise DualflowError(f"{folder}: no patches of '{name}' ({e}); run dualflow-generate-attention") from None
-    page, regions = Image.open(folder/"background"/f"{name}.png").getchannel(0), [Region(**o) for o in record["regions"]]
-    for i, o in enumerate(regions): page.paste(load_page(folder/"important"/f"{name}__{i:02}.png").convert("L"), (o.x, o.y))
+    try:
+        record = json.loads((folder/"important"/f"{name}.json").read_text(encoding="utf-8"))
+        page, regions = load_page(folder/"background"/f"{name}.png").convert("L"), [Region(**o) for o in record["regions"]]
+        for i, o in enumerate(regions): page.paste(load_page(folder/"important"/f"{name}__{i:02}.png").convert("L"), (o.x, o.y))
+        if [*page.size, zlib.crc32(page.tobytes())] != [*record["size"], record["crc32"]]: raise ValueError("the parts do not make the page they were cut from")
+    except (DualflowError, OSError, ValueError, LookupError, TypeError) as e:
+        raise DualflowError(f"{folder}: no whole patches of '{name}' ({e}); run dualflow-generate-attention") from None
     return page, regions

@@ -1,0 +1,407 @@
+"Whatever a person brings: pages of every origin become a dataset, or are refused in words; nothing is lost, and nothing is half done."
+import errno, io, json, os, random, shutil, signal, struct, subprocess, sys, time, zipfile, zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from PIL import Image
+from skimage.transform import SimilarityTransform
+
+from dualflow import cli
+from dualflow.alignment import align_pair, find_alignment, lay_over
+from dualflow.checking import fix_dataset, prune_dataset, validate_dataset
+from dualflow.core import DualflowError, PageError, Workspace, grey_image, load_page, save_page
+from dualflow.dataset import SCHEMA, DatasetLoader, create_dataset, file_name, migrate, read_record, read_records
+from dualflow.drawing import draw_page
+from dualflow.printing import STYLES, manga_bw
+from dualflow.sources import Source, find_pages, png
+
+ROOT = Path(__file__).parents[1]
+PAGES = [draw_page(i, size=(320, 448)).color for i in range(6)]
+LARGE = draw_page(7).color
+
+
+def bw(page, style="gray"): return grey_image(manga_bw(page, style).L)
+LARGE_BW = {o: bw(LARGE, o) for o in STYLES}
+
+
+def moved(page, dx, dy, scale, degrees, cut=0):
+    "`page` as another scanner sees it, and the true map from its pixels to the scan's."
+    middle = np.array(page.size) / 2
+    true = (SimilarityTransform(translation=-middle) + SimilarityTransform(scale=scale, rotation=np.deg2rad(degrees))
+            + SimilarityTransform(translation=middle * scale + (dx - cut, dy - cut))).params
+    return lay_over(page, np.linalg.inv(true), [round(o * scale) - 2 * cut for o in page.size]), true
+
+
+def corner_error(matrix, true, size):
+    corners = np.array([(x, y, 1) for x in (0, size[0]) for y in (0, size[1])], float)
+    return np.hypot(*((corners @ (np.linalg.inv(true) @ matrix).T - corners)[:, :2]).T).max()
+
+
+def bomb(width=40000, height=25000):
+    "A PNG of a few bytes whose header promises 10^9 pixels."
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
+
+
+def tree(folder): return {o.relative_to(folder): o.read_bytes() for o in Path(folder).rglob("*") if o.is_file()}
+def kinds(problems, *severities): return sorted((o["page"], o["kind"]) for o in problems if not severities or o["severity"] in severities)
+
+
+@pytest.fixture
+def mine(tmp_path):
+    for i in range(3): save_page(PAGES[i], tmp_path / f"mine/ch/p{i}.png")
+    return tmp_path / "mine"
+
+
+# Pairs that match
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("move", [(31, -17, 1., 0.), (-40, 8, .8, 2.), (12, 25, 1.25, -2.), (5, 9, 1.1, .7, 60), (0, 0, .93, 0.)], ids=str)
+def test_moves_are_recovered_within_a_pixel(style, move):
+    scan, true = moved(LARGE_BW[style], *move)
+    found = find_alignment(LARGE, scan)
+    assert corner_error(found.matrix, true, LARGE.size) < 1 and found.agreement > .6
+
+
+@settings(deadline=None, max_examples=4)
+@given(st.tuples(st.floats(-30, 30), st.floats(-30, 30), st.floats(.8, 1.25), st.floats(-2, 2), st.integers(0, 40)), st.sampled_from(STYLES))
+def test_any_move_is_recovered(move, style):
+    scan, true = moved(LARGE_BW[style], *move)
+    assert corner_error(find_alignment(LARGE, scan).matrix, true, LARGE.size) < 1
+
+
+def test_aligned_halves_lie_on_each_other():
+    scan, _ = moved(LARGE_BW["gray"], 10, -6, .9, 1.)
+    cut, laid, done = align_pair(LARGE, scan)
+    assert cut.size == laid.size and done[0]["residual"] < 1 and cut.tobytes() == LARGE.crop(done[1]["cut_to"]).tobytes()  # cut, never resampled
+    truth = np.asarray(LARGE_BW["gray"].crop(done[1]["cut_to"]), float)
+    assert np.abs(np.asarray(laid.convert("L"), float) - truth)[5:-5, 5:-5].mean() < 4
+    whole, laid, done = align_pair(LARGE, moved(LARGE_BW["gray"], 0, 0, 1.2, 0.)[0])
+    assert whole is LARGE and len(done) == 1  # all of it is covered, so the colour half is as it was
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_pairs_in_place_are_left_alone_and_strangers_refused(style):
+    for page, half in ((LARGE, LARGE_BW[style]), (PAGES[0], bw(PAGES[0], style))):
+        kept, laid, done = align_pair(page, half)
+        assert kept is page and laid is half and done[0]["kept"] == "in place"
+    for stranger in (bw(PAGES[1], style).resize(LARGE.size), Image.fromarray(np.random.default_rng(0).integers(0, 255, (420, 300), np.uint8))):
+        with pytest.raises(PageError, match="does not show the same drawing"): align_pair(LARGE, stranger)
+    with pytest.raises(PageError): align_pair(LARGE, half.crop((0, 0, 60, 60)))
+
+
+# What people bring
+
+def test_folders_archives_and_pdfs_of_all_sizes(tmp_path, capsys):
+    mine = tmp_path / "mine"
+    save_page(PAGES[0], mine / "one/color/p1.png"); save_page(bw(PAGES[0]).resize((480, 672)), mine / "one/bw/p1.jpg")
+    with zipfile.ZipFile(mine / "two.cbz", "w") as z: z.writestr("a/p1.png", png(PAGES[1])); z.writestr("a/p10.png", png(PAGES[2].resize((200, 280))))
+    PAGES[3].save(mine / "three.pdf", save_all=True, append_images=[PAGES[4]], resolution=150, quality=95)
+    (mine / "four.cbr").write_bytes(b"Rar!"); (mine / "five.pdf").write_bytes(b"%PDF-1.4 no"); (mine / "notes.txt").write_text("not a page")
+    assert cli.create_dataset(["--source_dir", str(mine), "--target_dir", str(tmp_path / "d")]) == 1
+    out = capsys.readouterr()
+    assert "found 6 pages in 2 folders and 2 archives: 1 pairs by name, 4 pages without a B/W half" in out.out and "1 aligned, 4 B/W made" in out.out
+    assert "four.cbr" in out.err and "five.pdf" in out.err and "notes" not in out.err
+    loader = DatasetLoader(tmp_path / "d")
+    assert sorted(o.color.size for o in loader) == [(200, 280), *[(320, 448)] * 4] and all(o.bw.size == o.color.size for o in loader)
+    aligned = next(o.record for o in loader if o.record.style == "original")
+    assert aligned.transformations[0]["from_size"] == [480, 672] and aligned.transformations[0]["residual"] < 1
+    assert (loader.space.color / aligned.color).read_bytes() == (mine / "one/color/p1.png").read_bytes()
+    assert validate_dataset(tmp_path / "d") == []
+
+
+def test_only_what_is_new_is_done(mine, tmp_path):
+    assert create_dataset(mine, tmp_path / "d")["done"] == {"B/W made": 3}
+    before = {o: (tmp_path / "d" / o).stat().st_mtime_ns for o in tree(tmp_path / "d") if o.name != "dataset_info.json"}
+    assert create_dataset(mine, tmp_path / "d")["done"] == {"unchanged": 3}
+    assert all((tmp_path / "d" / o).stat().st_mtime_ns == v for o, v in before.items())
+    save_page(PAGES[4], mine / "ch/p1.png"); save_page(bw(PAGES[2]), mine / "ch/p2_bw.png"); save_page(PAGES[5], mine / "ch/p9.png")
+    (mine / "ch/p2.png").rename(mine / "ch/p2_color.png")
+    assert create_dataset(mine, tmp_path / "d")["done"] == {"unchanged": 1, "B/W made": 2, "paired": 1}
+    assert len(DatasetLoader(tmp_path / "d")) == 4 and validate_dataset(tmp_path / "d") == []
+    save_page(PAGES[3], tmp_path / "other/ch/p1.png")  # the same name from elsewhere is another page
+    create_dataset(tmp_path / "other/ch", tmp_path / "d")
+    assert len(DatasetLoader(tmp_path / "d")) == 5 and {o.name: o for o in DatasetLoader(tmp_path / "d")}["ch__p1"].color.tobytes() == PAGES[4].tobytes()
+    (tmp_path / "mine").rename(tmp_path / "moved")  # the same pages from a folder of another name are the same pages
+    assert create_dataset(tmp_path / "moved", tmp_path / "d")["done"] == {"unchanged": 4}
+    assert len(DatasetLoader(tmp_path / "d")) == 5
+
+
+def test_killed_at_any_moment(tmp_path):
+    mine, target, dice = tmp_path / "mine", tmp_path / "d", random.Random(0)
+    for i in range(24): save_page(PAGES[i % 6].resize((64 + i, 96)), mine / f"c{i % 3}/p{i}.png")
+    code = "import sys, time; from dualflow.dataset import create_dataset; print('go', flush=True); create_dataset(*sys.argv[1:], style='lineart')"
+    done = []
+    for attempt in range(3):
+        if attempt == 1: save_page(PAGES[5].resize((70, 96)), mine / "c0/p0.png")  # a source changes in between
+        worker = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, mine, target], stdout=subprocess.PIPE)
+        worker.stdout.readline()
+        time.sleep(dice.uniform(.05, .6))
+        worker.send_signal(signal.SIGKILL); worker.wait()
+        if not (target / "metadata").is_dir(): continue
+        problems = validate_dataset(target)
+        assert not kinds(problems, "error"), problems
+        done.append(len(read_records(Workspace(target))))
+    assert done == sorted(done)
+    create_dataset(mine, target, style="lineart")
+    prune_dataset(target)
+    assert not kinds(validate_dataset(target), "error", "note") and len(DatasetLoader(target)) == 24
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_cut_off_between_any_two_renames(mine, tmp_path, monkeypatch, cut):
+    "As kill -9 would, at every step of a page that is added and of one that replaces another."
+    class Killed(BaseException): pass
+    steps, replace, unlink = [], os.replace, os.unlink
+    def step(do):
+        def act(*args, **options):
+            steps.append(1)
+            if len(steps) > cut: raise Killed
+            if do is replace or os.path.exists(args[0]): do(*args)
+        return act
+    create_dataset(mine, tmp_path / "d")
+    save_page(PAGES[4], mine / "ch/p1.png"); save_page(PAGES[5], mine / "ch/p3.png")
+    monkeypatch.setattr(os, "replace", step(replace)); monkeypatch.setattr(Path, "unlink", step(unlink)); monkeypatch.setattr(os, "unlink", lambda o: None)  # what is killed clears nothing away
+    try: create_dataset(mine, tmp_path / "d")
+    except Killed: pass
+    else: assert cut > 7
+    monkeypatch.undo()
+    assert not kinds(validate_dataset(tmp_path / "d"), "error")
+    create_dataset(mine, tmp_path / "d"); prune_dataset(tmp_path / "d")
+    assert validate_dataset(tmp_path / "d") == [] and len(DatasetLoader(tmp_path / "d")) == 4
+
+
+# Bad input
+
+NAMES = ["第一話 表紙", "صفحة ١", "🎉", "🐟", "con.", "a  b", "a-b", "é" * 120, "-rf", "p1'; --"]
+
+
+def test_names_in_any_script(tmp_path):
+    for i, name in enumerate(NAMES): save_page(PAGES[i % 6].resize((64 + i, 96)), tmp_path / "mine" / f"章 {i % 2}" / f"{name}.png")
+    info = create_dataset(tmp_path / "mine", tmp_path / "d")
+    assert info["pages"] == len(NAMES) and not info["left_out"] and not kinds(validate_dataset(tmp_path / "d"), "error", "note")
+    assert {o.record.source["color"]["file"] for o in DatasetLoader(tmp_path / "d")} == {str(o) for o in (tmp_path / "mine").rglob("*.png")}
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(min_size=1, max_size=300), st.text(min_size=1, max_size=300))
+def test_file_names_are_safe_and_apart(a, b):
+    one, two = file_name("c", a), file_name("c", b)
+    assert "/" not in one and "\0" not in one and not one.startswith(".") and len(one.encode("utf-8", "replace")) <= 170
+    if a != b: assert one != two
+
+
+def test_bad_pages_are_left_out_and_the_rest_is_done(mine, tmp_path):
+    (mine / "ch/bomb.png").write_bytes(bomb()); (mine / "ch/torn.jpg").write_bytes(b"\xff\xd8\xff"); (mine / "ch/empty.png").write_bytes(b"")
+    save_page(bw(PAGES[4]), mine / "ch/grey.png"); save_page(bw(PAGES[4]), mine / "ch/lone_bw.png")
+    save_page(PAGES[5], mine / "ch/q_color.png"); save_page(bw(PAGES[4]), mine / "ch/q_bw.png")
+    with zipfile.ZipFile(mine / "evil.cbz", "w") as z:
+        for name in ("../../out.png", "/abs.png", "..\\..\\win.png", "C:/x.png"): z.writestr(name, png(PAGES[3].resize((64 + len(name), 96))))
+        z.writestr("zeros.png", bytes(1000))
+    before, around = tree(mine), set(tmp_path.parent.iterdir())
+    info = create_dataset(mine, tmp_path / "d")
+    assert info["pages"] == 7
+    reasons = {Path(o["page"]).name.split(":")[-1]: o["reason"] for o in info["left_out"]}
+    assert set(reasons) == {"bomb.png", "torn.jpg", "empty.png", "grey.png", "lone_bw.png", "q_bw.png", "zeros.png"}
+    assert "limit" in reasons["bomb.png"] and "no colour" in reasons["grey.png"] and "without its colour" in reasons["lone_bw.png"] and "same drawing" in reasons["q_bw.png"]
+    assert tree(mine) == before and set(tmp_path.parent.iterdir()) == around and {o.name for o in tmp_path.iterdir()} == {"mine", "d"}
+    assert not kinds(validate_dataset(tmp_path / "d"), "error", "note")
+
+
+def test_an_archive_may_not_promise_the_moon(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "big.cbz", "w", zipfile.ZIP_DEFLATED) as z: z.writestr("p.png", bytes(3_000_000))
+    monkeypatch.setattr("dualflow.sources.MAX_BYTES", 1_000_000)
+    with pytest.raises(PageError, match="unpacks to more"): find_pages(tmp_path)[0].read()
+
+
+def no_room(monkeypatch, times):
+    "The disk is full for the next `times` pages."
+    left, write = [times], Path.write_bytes
+    def full(self, data):
+        if left[0] > 0 and "source" in self.parts:
+            left[0] -= 1; write(self, data[:len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(self, data)
+    monkeypatch.setattr(Path, "write_bytes", full)
+
+
+def test_full_disk(mine, tmp_path, monkeypatch):
+    create_dataset(mine, tmp_path / "d")
+    before = tree(tmp_path / "d")
+    for i in (0, 1): save_page(PAGES[4 + i], mine / f"ch/p{i}.png")
+    no_room(monkeypatch, 1)
+    info = create_dataset(mine, tmp_path / "d")
+    assert info["done"] == {"left out": 1, "B/W made": 1, "unchanged": 1} and "No space left" in info["left_out"][0]["reason"]
+    after = tree(tmp_path / "d")
+    assert set(after) == set(before) and all(after[o] == before[o] for o in before if "p0" in o.name)  # the old page is all there
+    assert validate_dataset(tmp_path / "d") == []
+    monkeypatch.undo()
+    assert create_dataset(mine, tmp_path / "d")["done"] == {"B/W made": 1, "unchanged": 2}
+
+
+def test_targets_that_cannot_be_written(mine, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DualflowError, match="cannot be written"): create_dataset(mine, tmp_path / "file/d")
+    def denied(self, *args, **options): raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    monkeypatch.setattr(Path, "mkdir", denied)
+    assert cli.create_dataset(["--source_dir", str(mine), "--target_dir", str(tmp_path / "d")]) == 1
+    assert capsys.readouterr().err.startswith("error: ") and not (tmp_path / "d").exists()
+
+
+# Is it whole?
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("built")
+    for i in range(3): save_page(PAGES[i], folder / f"mine/ch/p{i}.png")
+    save_page(PAGES[4], folder / "mine/ch/p4_color.png"); save_page(bw(PAGES[4], "lineart"), folder / "mine/ch/p4_bw.png")
+    create_dataset(folder / "mine", folder / "d", style="gray")
+    return folder
+
+
+@pytest.fixture
+def data(built, tmp_path):
+    for o in ("mine", "d"): shutil.copytree(built / o, tmp_path / o)
+    return tmp_path / "d"
+
+
+def half(data, kind, i): return getattr(Workspace(data), kind) / getattr(read_record(data / f"metadata/ch__p{i}.json"), kind)
+def edit(data, i, **values):
+    file = data / f"metadata/ch__p{i}.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+HARM = {  # what is done; what is reported, and whether it can be mended
+    "B/W lost": (lambda d: half(d, "bw", 0).unlink(), "missing", True), "colour lost": (lambda d: half(d, "color", 0).unlink(), "missing", False),
+    "scan lost": (lambda d: half(d, "bw", 4).unlink(), "missing", False),
+    "B/W torn": (lambda d: half(d, "bw", 0).write_bytes(half(d, "bw", 0).read_bytes()[:900]), "unreadable", True),
+    "B/W changed": (lambda d: save_page(bw(PAGES[0], "lineart"), half(d, "bw", 0)), "changed", True),
+    "B/W of another size": (lambda d: save_page(bw(PAGES[0]).resize((99, 99)), half(d, "bw", 0)), "size", True),
+    "colour changed": (lambda d: save_page(PAGES[5], half(d, "color", 0)), "changed", False),
+    "colour drained": (lambda d: save_page(bw(PAGES[0]), half(d, "color", 0)), "no colour", False),
+    "scan shifted": (lambda d: save_page(moved(bw(PAGES[4]), 8, 5, 1., 0.)[0], half(d, "bw", 4)), "misaligned", False),
+    "wrong size noted": (lambda d: edit(d, 0, original_size=[1, 2]), "metadata", True),
+    "stale map": (lambda d: edit(d, 0, attention_regions=[{"x": 0, "y": 0, "w": 9, "h": 9, "importance": 1.}], attention_of="other"), "stale map", True),
+    "map beyond the page": (lambda d: edit(d, 0, attention_regions=[{"x": 0, "y": 0, "w": 9999, "h": 9, "importance": 1.}]), "stale map", True),
+    "record torn": (lambda d: (d / "metadata/ch__p0.json").write_text("{"), "damaged metadata", False),
+    "record of another": (lambda d: edit(d, 0, name="ch__p1"), "damaged metadata", False),
+    "record that leads out": (lambda d: edit(d, 0, color="../../../x.png"), "damaged metadata", False),
+}
+
+
+@pytest.mark.parametrize("harm, kind, fixable", HARM.values(), ids=HARM)
+def test_harm_is_seen_and_mended(data, harm, kind, fixable):
+    harm(data)
+    outside = {o: v for o, v in tree(data / "source").items() if o.parts[0] == "color" or "p4" in o.name}
+    problems = validate_dataset(data)
+    found = [o for o in problems if o["kind"] == kind and o["severity"] == "error"]
+    assert found and found[0]["fixable"] == fixable, problems
+    fix_dataset(data, problems)
+    left = kinds(validate_dataset(data))
+    assert left == [] if fixable else left
+    assert {o: v for o, v in tree(data / "source").items() if o in outside} == outside  # what came from outside was only read
+    assert prune_dataset(data) == ([], 0)  # and none of it counts as a leftover
+    create_dataset(data.parent / "mine", data, style="gray")  # from the sources, everything can be had again
+    assert validate_dataset(data) == []
+
+
+def test_leftovers_are_notes_and_can_be_pruned(data, capsys):
+    (data / "metadata/.ch__p9-abcd1234.json").write_text("{"); (data / "source/bw/gone.png").write_bytes(bytes(1000)); (data / "source/bw/.keep").write_text("")
+    (data / "attention_maps/patches/important/gone__00.png").write_bytes(bytes(500)); (data / "attention_maps/patches/important/ch__p0__00.png").write_bytes(b"mine")
+    (data / "dataset_info.json").write_text("{}")
+    save_page(PAGES[0], data.parent / "mine/ch2/again.png"); create_dataset(data.parent / "mine/ch2", data); (data / "dataset_info.json").unlink()
+    command = lambda *more: (cli.validate_dataset(["--dataset_dir", str(data), *more]), capsys.readouterr().out)
+    status, out = command()
+    assert status == 0 and "1 warnings, 4 notes" in out and out.splitlines()[0].split() == ["severity", "page", "kind", "--fix", "problem"]
+    assert kinds(json.loads(command("--json")[1]), "warning") == [("ch__p0", "duplicate")] or kinds(json.loads(command("--json")[1]), "warning") == [("ch2__again", "duplicate")]
+    status, out = command("--prune", "--fix")
+    assert status == 0 and "3 files removed, 0.0 MB freed" in out and "1 mended" in out and "1 problems: 0 errors, 1 warnings, 0 notes" in out
+    assert (data / "source/bw/.keep").exists() and (data / "attention_maps/patches/important/ch__p0__00.png").exists()
+    half(data, "bw", 0).unlink()
+    assert command()[0] == 1 and command("--fix")[0] == 0
+
+
+def test_schemas_are_migrated_or_refused(data):
+    record = json.loads((data / "metadata/ch__p0.json").read_text())
+    old = {k: v for k, v in record.items() if k not in ("files", "attention_of")} | {"schema": 1}
+    (data / "metadata/ch__p0.json").write_text(json.dumps(old))
+    assert DatasetLoader(data)[0].record.files == {"color": old["source"]["color"]["sha256"]} and old["schema"] == 1
+    problems = validate_dataset(data)
+    assert kinds(problems) == [("ch__p0", "old schema")] and problems[0]["severity"] == "note"
+    assert create_dataset(data.parent / "mine", data, style="gray")["done"] == {"unchanged": 4}
+    fix_dataset(data, problems)
+    assert json.loads((data / "metadata/ch__p0.json").read_text()) == record and validate_dataset(data) == []
+    edit(data, 0, schema=SCHEMA + 1)
+    for act in (DatasetLoader, validate_dataset, lambda d: create_dataset(data.parent / "mine", d)):
+        with pytest.raises(DualflowError, match=f"schema {SCHEMA + 1}.*update dualflow"): act(data)
+
+
+def test_the_dataset_that_comes_with_the_project():
+    loader = DatasetLoader(ROOT / "data/dataset")
+    assert len(loader) == 8 and all(o.schema == SCHEMA for o in loader.records)
+    assert not kinds(validate_dataset(ROOT / "data/dataset"), "error", "warning")
+
+
+# Colouring
+
+class Flow:
+    "Stands in for the networks: colours by turning grey into green."
+    device, nets = "cpu", type("", (), {"parameters": lambda self: []})()
+    def colorize(self, page, budget):
+        return type("", (), {"image": Image.merge("RGB", (page.convert("L"), Image.new("L", page.size, 200), page.convert("L"))), "regions": [], "seconds": {}})()
+
+
+@pytest.fixture
+def flow(monkeypatch): monkeypatch.setattr("dualflow.pipeline.DualFlow.from_pretrained", lambda weights: Flow())
+
+
+def colorize(*args): return cli.colorize(["--input", str(args[0]), "--output", str(args[1]), *args[2:]])
+
+
+def test_colouring_what_people_bring(tmp_path, flow, capsys):
+    mine = tmp_path / "mine"
+    for name in ("p.png", "p.jpg", "ページ/" + "é" * 120 + ".png"): save_page(bw(PAGES[0]), mine / name)
+    (mine / "bomb.png").write_bytes(bomb())
+    with zipfile.ZipFile(mine / "evil.cbz", "w") as z:
+        for name in ("../../out.png", "/abs.png", "..\\win.png", "a/p.png", "b/p.png"): z.writestr(name, png(bw(PAGES[1])))
+    bw(PAGES[2]).save(mine / "book.pdf", save_all=True, append_images=[bw(PAGES[3])], resolution=150)
+    around = set(tmp_path.parent.iterdir())
+    assert colorize(mine, tmp_path / "out") == 1
+    out = capsys.readouterr()
+    assert "10 of 11 pages written" in out.out and "bomb.png" in out.err and "limit" in out.err
+    names = {o.relative_to(tmp_path / "out").as_posix() for o in (tmp_path / "out").rglob("*.png")}
+    assert {"p.png", "p_2.png", "evil/out.png", "evil/abs.png", "evil/win.png", "evil/a/p.png", "evil/b/p.png", "book/001.png", "book/002.png"} <= names and len(names) == 10
+    assert set(tmp_path.parent.iterdir()) == around and {o.name for o in tmp_path.iterdir()} == {"mine", "out"}
+    for book, count in (("evil.cbz", 5), ("book.pdf", 2)):
+        assert colorize(mine / book, tmp_path / "book.cbz") == 0
+        with zipfile.ZipFile(tmp_path / "book.cbz") as z:
+            assert len(set(z.namelist())) == count and not [o for o in z.namelist() if o.startswith("/") or ".." in o.split("/")]
+            assert load_page(z.read(z.namelist()[0])).size == (320, 448)
+
+
+def test_colouring_goes_on_after_a_page_that_cannot_be_kept(tmp_path, flow, monkeypatch, capsys):
+    for i in range(3): save_page(bw(PAGES[i]), tmp_path / f"mine/p{i}.png")
+    save = Image.Image.save
+    def full(self, file, *args, **options):
+        if "p1" in str(file): Path(file).write_bytes(b"half"); raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return save(self, file, *args, **options)
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert colorize(tmp_path / "mine", tmp_path / "out") == 1
+    out = capsys.readouterr()
+    assert "2 of 3 pages written" in out.out and "No space left" in out.err and sorted(o.name for o in (tmp_path / "out").iterdir()) == ["p0.png", "p2.png"]
+    def written(self, *args): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with zipfile.ZipFile(tmp_path / "b.cbz", "w") as z: z.writestr("p0.png", png(bw(PAGES[0])))
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", written)
+    assert colorize(tmp_path / "b.cbz", tmp_path / "out/b.cbz") == 1
+    assert "No space left" in capsys.readouterr().err and sorted(o.name for o in (tmp_path / "out").iterdir()) == ["p0.png", "p2.png"]
+
+
+def test_where_nothing_can_be_written_nothing_is_coloured(tmp_path, monkeypatch, capsys):
+    save_page(bw(PAGES[0]), tmp_path / "p.png")
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr("dualflow.pipeline.DualFlow.from_pretrained", lambda weights: pytest.fail("coloured for nothing"))
+    assert colorize(tmp_path / "p.png", tmp_path / "file/p.png") == 1 and "cannot be written" in capsys.readouterr().err
+    monkeypatch.setattr(os, "access", lambda *o: False)
+    assert colorize(tmp_path / "p.png", tmp_path / "new/p.png") == 1 and "no permission" in capsys.readouterr().err
