@@ -17,7 +17,7 @@ def readme():
             parts.append(f"```python\n{code.strip()}\n```")
             parts += ["```\n" + "".join(o["text"]).rstrip() + "\n```" for o in cell["outputs"] if o["output_type"] == "stream"]
     # The notebook lives in nbs/, the README above it: links between notebooks gain the folder.
-    text = re.sub(r"\]\((\w+\.ipynb|images/)", r"](nbs/\1", "\n\n".join(parts))
+    text = re.sub(r"\]\(((?:\w+/)?\w+\.ipynb|images/)", r"](nbs/\1", "\n\n".join(parts))
     return text.replace("](../", "](") + "\n"
 
 

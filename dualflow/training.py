@@ -240,7 +240,7 @@ PRESETS = {
     "nano": dict(views=96, size=256, bs=8, networks=dict(attention=dict(dim=96, depth=2, heads=4, widths=(16, 32, 64)), gate=dict(width=12),
                  primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96))),
                  epochs=dict(attention=8, primary=8, secondary=8, joint=2), lr=3e-3),
-    "small": dict(views=800, size=512, bs=8, networks={}, epochs=dict(attention=14, primary=10, secondary=9, joint=3), lr=1.5e-3),
+    "small": dict(views=800, size=512, bs=8, networks={}, epochs=dict(attention=14, primary=10, secondary=9, joint=12), lr=1.5e-3),
 } # Recipes of `dualflow-train`
 
 def stage_learner(
@@ -282,13 +282,13 @@ def train_stage(
     dls = page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, seed, device)
     space.create()
     set_seed(seed)
-    learn = stage_learner(dls, load_networks(space, recipe["networks"], stage), stage, recipe["lr"] / (4 if stage == "joint" else 1))
+    learn = stage_learner(dls, load_networks(space, recipe["networks"], stage), stage, recipe["lr"] / (2 if stage == "joint" else 1))
     keep = Keep(space, stage)
     done = keep.resume(learn, epochs) if resume else 0
     learn.path, learn.model_dir = space.logs, "."
     print(f"{stage}: {len(dls.train_ds.pages)} pages, {epochs} epochs of {len(dls.train) * recipe['bs']} views on {device}" + (f", {done} done already" if done else ""), flush=True)
     if done < epochs:
-        learn.fit_one_cycle(epochs, recipe["lr"] / (4 if stage == "joint" else 1), start_epoch=done, cbs=[keep])
+        learn.fit_one_cycle(epochs, recipe["lr"] / (2 if stage == "joint" else 1), start_epoch=done, cbs=[keep])
         for o in (STAGES if stage == "joint" else [stage]): learn.model.nets.save(space.model(o), (o,))
         values = dict(zip(learn.recorder.metric_names[1:], [float(o) for o in learn.recorder.values[-1]]))
         write_json({"stage": stage, "preset": preset, "epochs": epochs, **values}, space.metrics/f"{stage}.json")
