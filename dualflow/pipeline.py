@@ -20,7 +20,7 @@ from .attention import AttentionMap
 from .colorizers import STAGES, Networks, transmission
 from .core import CELL, WORKING_HEIGHT, DualflowError, load_page, page_lab, page_lightness, pick_device, working_page
 from .fusion import Fused, finish_page, merge_colorizations
-from .palette import TEMPERATURE
+from .palette import VIVID
 from .splitting import PATCH, Region, as_regions, choose_patches
 
 # %% ../nbs/08_pipeline.ipynb #f5268ff2
@@ -88,12 +88,12 @@ class DualFlow:
         budget: float = .3, # Largest share of the page for the primary, 0..1
         threshold: float = 0., # Least expected colour detail of a priority patch, Delta-E
         height: int = WORKING_HEIGHT, # Working height, pixels
-        temperature: float = TEMPERATURE, # 1: careful, the mean of the likely colours; towards 0: vivid, the likeliest
+        vivid: float = VIVID, # 0: careful, the mean of the likely colours; 1: what is common anywhere counts for nothing
         importance: torch.Tensor = None, # A map of your own, 0 or more, (h, w) of any size over the page; none: the attention model's
     ) -> Result:
         "Colour one page. Raises `PageError` if it cannot be read."
         if not 0 <= budget <= 1: raise DualflowError(f"budget {budget} is not a share between 0 and 1")
-        if not 0 < temperature <= 1: raise DualflowError(f"temperature {temperature} is not between 0 (vivid) and 1 (careful)")
+        if not 0 <= vivid <= 2: raise DualflowError(f"vivid {vivid} is not between 0 (careful) and 2 (garish)")
         clock, marks = time.perf_counter(), {}
         def mark(name):
             nonlocal clock
@@ -111,13 +111,13 @@ class DualFlow:
         corners, size = [(r * CELL, c * CELL) for r, c, _ in chosen], tuple(min(PATCH, o) for o in L.shape[-2:])
         mark("splitting")
         gate = self.nets.gate(L)  # trained with the primary, and counted with it
-        primary = self.nets.primary.predict(L, gate, attention, corners, size, temperature)
+        primary = self.nets.primary.predict(L, gate, attention, corners, size, vivid)
         mark("primary")
         known = L.new_zeros(1, 4, L.shape[-2] // 8, L.shape[-1] // 8)
         for (t, l), colour in zip(corners, F.avg_pool2d(primary, 4) if corners else primary):
             place = ..., slice(t // 8, (t + size[0]) // 8), slice(l // 8, (l + size[1]) // 8)
             known[place] = torch.cat([colour, torch.ones_like(colour[:1])])
-        secondary = self.nets.secondary.predict(L, gate, attention.plan, known, temperature)
+        secondary = self.nets.secondary.predict(L, gate, attention.plan, known, vivid)
         mark("secondary")
         fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], F.avg_pool2d(transmission(L, gate), 2) * 100)
         done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
@@ -131,7 +131,7 @@ _embedded = lru_cache(DualFlow.from_pretrained)
 
 def colorize_image(
     bw_image, # A path or a PIL image
-    **options, # `budget`, `threshold`, `height`, `temperature` and `importance` of `DualFlow.colorize`
+    **options, # `budget`, `threshold`, `height`, `vivid` and `importance` of `DualFlow.colorize`
 ) -> Image.Image: # The coloured page, at the size of `bw_image`
     "Colour a page with the embedded weights."
     return _embedded().colorize(bw_image, **options).image
