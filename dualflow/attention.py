@@ -16,7 +16,7 @@ import torch, torch.nn as nn, torch.nn.functional as F
 from kornia.filters import gaussian_blur2d, spatial_gradient
 from PIL import Image
 
-from .core import CELL, load_page, page_lightness, working_page
+from .core import CELL, half_precision, load_page, page_lightness, working_page
 from .palette import ColourHead, as_colour
 
 # %% ../nbs/02_attention.ipynb #2b794fae
@@ -143,4 +143,5 @@ class AttentionModel(nn.Module):
         image = load_page(getattr(page, "bw", page)).convert("L")
         L, (h, w) = working_page(page_lightness(image))
         self.eval()
-        return AttentionMap.of(self(L.to(next(self.parameters()).device)), image, h, w)
+        L = L.to(next(self.parameters()).device)
+        with half_precision(L.device): return AttentionMap.of(self(L), image, h, w)

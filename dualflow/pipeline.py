@@ -18,7 +18,7 @@ from PIL import Image
 
 from .attention import AttentionMap
 from .colorizers import STAGES, Networks, transmission
-from .core import CELL, WORKING_HEIGHT, DualflowError, load_page, page_lab, page_lightness, pick_device, working_page
+from .core import CELL, WORKING_HEIGHT, DualflowError, half_precision, load_page, page_lab, page_lightness, pick_device, working_page
 from .fusion import Fused, finish_page, merge_colorizations
 from .palette import VIVID
 from .splitting import PATCH, Region, as_regions, choose_patches
@@ -103,7 +103,7 @@ class DualFlow:
         original = page_lightness(image).to(self.device)
         L, (h, w) = working_page(original, height)
         mark("read")
-        attention = self.nets.attention(L)
+        with half_precision(self.device): attention = self.nets.attention(L)
         seen = AttentionMap.of(attention, image, h, w)
         if importance is not None: seen.importance = _to_cells(importance, seen.importance.shape)
         mark("attention")
@@ -111,13 +111,13 @@ class DualFlow:
         corners, size = [(r * CELL, c * CELL) for r, c, _ in chosen], tuple(min(PATCH, o) for o in L.shape[-2:])
         mark("splitting")
         gate = self.nets.gate(L)  # trained with the primary, and counted with it
-        primary = self.nets.primary.predict(L, gate, attention, corners, size, vivid)
+        with half_precision(self.device): primary = self.nets.primary.predict(L, gate, attention, corners, size, vivid)
         mark("primary")
         known = L.new_zeros(1, 4, L.shape[-2] // 8, L.shape[-1] // 8)
         for (t, l), colour in zip(corners, F.avg_pool2d(primary, 4) if corners else primary):
             place = ..., slice(t // 8, (t + size[0]) // 8), slice(l // 8, (l + size[1]) // 8)
             known[place] = torch.cat([colour, torch.ones_like(colour[:1])])
-        secondary = self.nets.secondary.predict(L, gate, attention.plan, known, vivid)
+        with half_precision(self.device): secondary = self.nets.secondary.predict(L, gate, attention.plan, known, vivid)
         mark("secondary")
         fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], F.avg_pool2d(transmission(L, gate), 2) * 100)
         done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)

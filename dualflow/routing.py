@@ -16,10 +16,10 @@ from fastai.optimizer import Adam
 from fastai.torch_core import set_seed
 
 from .colorizers import Networks, compose, transmission
-from .core import CELL, DualflowError, Workspace, pick_device
+from .core import CELL, DualflowError, Workspace, half_precision, pick_device
 from .palette import as_colour
 from .splitting import PATCH
-from .training import PRESETS, fast_bf16, load_networks, page_loaders, ranking_loss
+from .training import PRESETS, load_networks, page_loaders, ranking_loss
 
 # %% ../nbs/07a_routing.ipynb #9909e1d0
 def tile(
@@ -73,7 +73,7 @@ class RoutingTrainer(nn.Module):
         return self
 
     def forward(self, L):
-        with torch.autocast(L.device.type, torch.bfloat16, enabled=fast_bf16(L.device)):
+        with half_precision(L.device):
             attention = self.nets.attention(L)
             return attention.importance, *both_flows(self.nets, L, attention)
 
