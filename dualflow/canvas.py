@@ -80,6 +80,7 @@ class Canvas:
         self.w, self.h, self.line = w, h, line
         self.base, self.ink, self.paper = Image.new("RGB", (w, h), "white"), Image.new("L", (w, h)), Image.new("L", (w, h))
         self.x = self.y = 0; self.s = self.flip = 1; self.light = (1, 1, 1)
+        self.free = (0, 0, w, h)  # x0, y0, x1, y1 of what will surely be seen: a panel may lose its corners
     def at(self, x, y, s, flip=1): # -> Canvas
         "The same sheets, seen from the frame with origin (x, y) and unit s, pixels."
         c = copy(self); c.x, c.y, c.s, c.flip = x, y, s, flip

@@ -159,10 +159,17 @@ def _veil(c, who):
     c.stroke([(-.7, 1.1), (-.1, 1.4), (.7, 1.2)], .6)
 
 # %% ../nbs/00a_characters.ipynb #01a25823
+def _sheen(c, who):
+    c.shape([(-.74, -.6), (-.42, -.84), (0, -.91), (.4, -.84), (.64, -.68), (.5, -.66), (.34, -.74), (.16, -.7), (0, -.78), (-.2, -.72), (-.4, -.74), (-.56, -.62)], mix(who.hair, WHITE, .45), 0)
+
+def _braid(c, who):
+    for k in range(6): c.shape(oval(.95 + .05*k, 1.2 + .42*k, .32 - .02*k, .27, 10), who.hair, shade=.08)
+    c.shape(oval(1.22, 3.68, .14, .1, 8), RED, .8); c.shape([(1.1, 3.75), (1.38, 3.75), (1.3, 4.25)], who.hair, .9)
+
 def draw_front_hair(c: Canvas, who: Character):
     "Dome, fringe, locks beside the face, and the highlight."
     if who.style == "veil": return _veil(c, who)
-    black, light = who.style == "long", mix(who.hair, WHITE, .45)
+    black = who.style == "long"
     if who.style == "curly":
         top = np.stack([np.linspace(1.02, -1.02, 15), -.36 - .06*(np.arange(15) % 2) + .3*np.linspace(-1, 1, 15)**4], 1)
         t = np.linspace(np.pi, 2*np.pi, 25)
@@ -175,12 +182,10 @@ def draw_front_hair(c: Canvas, who: Character):
     tips = np.stack([np.clip(x - (.07 + lean)*(i % 2), -.94, .98), y], 1)
     c.shape(np.concatenate([np.stack([1.1*np.cos(t), 1.18*np.sin(t) - .08], 1), tips]), who.hair, smooth=False, shade=.12, black=black)
     if who.style in LOCKS: [c.shape([(x*1.07, -.3), (x*.8, -.1), (x*.83, .5), (x*.98, 1.05), (x*1.14, .5)], who.hair, shade=.1, black=black) for x in (-1, 1)]
-    c.shape([(-.74, -.6), (-.42, -.84), (0, -.91), (.4, -.84), (.64, -.68), (.5, -.66), (.34, -.74), (.16, -.7), (0, -.78), (-.2, -.72), (-.4, -.74), (-.56, -.62)], light, 0)
+    _sheen(c, who)
     if not black:
         for k in range(1, 2*n, 2): c.stroke([(.5*x[k] - .3*lean, -.62), (.8*x[k] - .6*lean, low - .12)], .6)
-    if who.style == "braid":
-        for k in range(6): c.shape(oval(.95 + .05*k, 1.2 + .42*k, .32 - .02*k, .27, 10), who.hair, shade=.08)
-        c.shape(oval(1.22, 3.68, .14, .1, 8), RED, .8); c.shape([(1.1, 3.75), (1.38, 3.75), (1.3, 4.25)], who.hair, .9)
+    if who.style == "braid": _braid(c, who)
 
 # %% ../nbs/00a_characters.ipynb #5817e290
 def _extra(c, who, turn):
@@ -190,17 +195,19 @@ def _extra(c, who, turn):
     if who.extra == "flower":
         for t in np.arange(5)*2*np.pi/5: c.shape(oval(.78 + .15*np.cos(t), -.6 + .15*np.sin(t), .12, n=8), (250, 220, 226), .7)
         c.shape(oval(.78, -.6, .09, n=8), (255, 206, 70), .7)
-    if who.extra in ("cap", "straw"):
-        felt = RED if who.extra == "cap" else (238, 208, 128)
-        t = np.linspace(np.pi, 2*np.pi, 13)
-        c.shape(np.stack([1.13*np.cos(t), .98*np.sin(t) - .46], 1), felt, smooth=False, shade=.16)
-        if who.extra == "cap":
-            for x in (-.4, .4): c.stroke([(x, -.5), (x*.9, -1.1), (x*.2, -1.42)], .6)
-            c.shape(oval(turn*2, -1.42, .1, .06, 8), felt, .8)
-            c.shape([(turn - .95, -.52), (turn*2, -.66), (turn + .95, -.52), (turn*2 + .8, -.3), (turn*2, -.22), (turn*2 - .8, -.3)], mix(felt, (255, 255, 255), .15), shade=.05)
-        else:
-            c.shape(box(-1.12, -.66, 1.12, -.4), (176, 74, 66), .8, smooth=False)
-            c.shape(oval(0, -.38, 1.85, .22, 16), felt, shade=.06)
+    if who.extra in ("cap", "straw"): _hat(c, who, turn)
+
+def _hat(c, who, turn=0., back=False):
+    felt = RED if who.extra == "cap" else (238, 208, 128)
+    t = np.linspace(np.pi, 2*np.pi, 13)
+    c.shape(np.stack([1.13*np.cos(t), .98*np.sin(t) - .46], 1), felt, smooth=False, shade=.16)
+    if who.extra == "cap":
+        for x in (-.4, .4): c.stroke([(x, -.5), (x*.9, -1.1), (x*.2, -1.42)], .6)
+        c.shape(oval(turn*2, -1.42, .1, .06, 8), felt, .8)
+        if not back: c.shape([(turn - .95, -.52), (turn*2, -.66), (turn + .95, -.52), (turn*2 + .8, -.3), (turn*2, -.22), (turn*2 - .8, -.3)], mix(felt, (255, 255, 255), .15), shade=.05)
+    else:
+        c.shape(box(-1.12, -.66, 1.12, -.4), (176, 74, 66), .8, smooth=False)
+        c.shape(oval(0, -.38, 1.85, .22, 16), felt, shade=.06)
 
 # %% ../nbs/00a_characters.ipynb #6c4dbfaa
 ARMS = {"rest": [(.95, 1.95), (1.38, 3.0), (1.22, 4.2)], "wave": [(.95, 1.95), (1.45, 2.75), (1.95, 2.6), (1.9, 1.2)], "hip": [(.95, 1.95), (1.75, 2.9), (.98, 3.8)],
@@ -276,11 +283,21 @@ def _arm(c, who, side, pose):
     if short: c.shape(ribbon([p[0], p[0]*.6 + p[1]*.4, p[0]*.25 + p[1]*.75], .3, .42), shade=.1, smooth=False, **cloth)
     if who.kind == "dress": c.shape(oval(side*1.02, 1.98, .42, .4), shade=.12, **cloth)
 
-def _neck(c, who):
-    c.shape([(-.34, .7), (.34, .7), (.36, 1.5), (.18, 1.85), (0, 2.0), (-.18, 1.85), (-.36, 1.5)], who.skin, .8, smooth=False)
+def _neck(c, who, back):
+    c.shape([(-.34, .7), (.34, .7), (.36, 1.5), *([] if back else [(.18, 1.85), (0, 2.0), (-.18, 1.85)]), (-.36, 1.5)], who.skin, .8, smooth=False)
     c.wash([(-.32, .85), (.32, .85), (.33, 1.15), (.1, 1.32), (-.33, 1.12)], (60, 20, 60), .26)
 
 # %% ../nbs/00a_characters.ipynb #29821998
+def _from_behind(c, who): # a head without a face: ears, hair, a hat
+    for side in (-1, 1): c.shape(oval(side*.89, .22, .13, .21, 8), who.skin, .9)
+    crown = lambda: c.shape(oval(0, -.04, 1.04, 1.1), who.hair, shade=.14)
+    if who.style in ("parted", "short", "twin", "bun", "ponytail"): crown()
+    draw_back_hair(c, who)
+    if who.style == "spiky": crown()
+    if who.style == "braid": _braid(c, who)
+    if who.style not in ("veil", "curly"): _sheen(c, who)
+    if who.extra in ("cap", "straw"): _hat(c, who, back=True)
+
 def draw_figure(c: Canvas, who: Character, mood: str = "calm", pose: str = "rest", turn: float = 0., talking: bool = False, back: bool = False):
     "A whole person, from the hair at the back to the fringe; the head's centre at the origin, the soles at `who.tall`. `back`: seen from behind."
     left, right, left_leg, right_leg = POSES[pose]
@@ -294,14 +311,11 @@ def draw_figure(c: Canvas, who: Character, mood: str = "calm", pose: str = "rest
     own = who.kind != "overalls"
     b.shape(TORSO, who.cloth if own else WHITE, shade=.25, smooth=False, pattern=who.pattern if own else None)
     if not own: _lower(b, who)
-    _neck(b, who)
+    _neck(b, who, back)
     if not back: _trim(b, who)
     for side, arm in ((-1, left), (1, right)):
         if arm in front: _arm(b, who, side, arm)
-    if back:
-        for side in (-1, 1): c.shape(oval(side*.89, .22, .13, .21, 8), who.skin, .9)
-        if who.style in ("parted", "short", "spiky", "twin", "bun", "ponytail"): c.shape(oval(0, -.04, 1.04, 1.1), who.hair, shade=.14)
-        return draw_back_hair(c, who)
+    if back: return _from_behind(c, who)
     draw_face(c, who, mood, turn, talking)
     draw_front_hair(c, who)
     _extra(c, who, turn)

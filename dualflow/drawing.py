@@ -44,10 +44,10 @@ def draw_balloon(c: Canvas, text: str, mouth, avoid, rng: np.random.Generator, k
     "A balloon whose tail points to `mouth` (x, y), where it covers least of the boxes in `avoid`; None if it does not fit. `kind`: speech, shout or thought."
     w, h, write = _lettering(c, text)
     rx, ry = .5*w*1.35 + 2*c.line, .5*h*1.55 + 2*c.line
-    if 2*rx > .66*c.w or 2*ry > .6*c.h: return None
-    m = 9*c.line
-    spots = [(x, y) for y in np.linspace(m + ry, c.h - m - ry, 5) for x in np.linspace(m + rx, c.w - m - rx, 7)]
-    cost = [5*sum(_overlap((x - rx, y - ry, x + rx, y + ry), b) for b in avoid) / (4*rx*ry) + .1*y/c.h + .1*np.hypot(x - mouth[0], y - mouth[1])/c.h + rng.uniform(0, .08) for x, y in spots]
+    (x0, y0), (x1, y1) = np.add(c.free[:2], 5*c.line), np.subtract(c.free[2:], 5*c.line)
+    if 2*rx > .7*(x1 - x0) or 2*ry > .64*(y1 - y0): return None
+    spots = [(x, y) for y in np.linspace(y0 + ry, y1 - ry, 7) for x in np.linspace(x0 + rx, x1 - rx, 9)]
+    cost = [20*sum(_overlap((x - rx, y - ry, x + rx, y + ry), b) for b in avoid) / (4*rx*ry) + .1*y/c.h + .1*np.hypot(x - mouth[0], y - mouth[1])/c.h + rng.uniform(0, .08) for x, y in spots]
     if min(cost) > .9: return None
     x, y = spots[int(np.argmin(cost))]
     u = np.subtract(mouth, (x, y)); far = max(np.hypot(*u), 1); u = u / far
@@ -66,27 +66,30 @@ def draw_balloon(c: Canvas, text: str, mouth, avoid, rng: np.random.Generator, k
 
 # %% ../nbs/00a_drawing.ipynb #e2fe18cb
 def draw_caption(c: Canvas, text: str, avoid): # -> box or None
-    "A narrator's words, in a box in the upper corner that covers least of the boxes in `avoid`."
+    "A narrator's words, in a box in the first corner where it covers none of the boxes in `avoid`; None if there is no such corner."
     w, h, write = _lettering(c, text)
-    y, w, h = 6*c.line, w + 9*c.line, h + 8*c.line
-    if w > .8*c.w or h > .4*c.h: return None
-    x = min((y, c.w - w - y), key=lambda x: sum(_overlap((x, y, x + w, y + h), b) for b in avoid))
+    w, h, (x0, y0, x1, y1) = w + 9*c.line, h + 8*c.line, np.add(c.free, np.multiply((1, 1, -1, -1), 5*c.line))
+    if w > .8*(x1 - x0) or h > .4*(y1 - y0): return None
+    corners = [(x, y) for y in (y0, y1 - h) for x in (x0, x1 - w) if not any(_overlap((x, y, x + w, y + h), b) for b in avoid)]
+    if not corners: return None
+    x, y = corners[0]
     c.shape(box(x, y, x + w, y + h), WHITE, smooth=False, paper=True); write(x + w/2, y + h/2)
     return x, y, x + w, y + h
 
 # %% ../nbs/00a_drawing.ipynb #30a95f67
 def draw_sound(c: Canvas, text: str, color, avoid, rng: np.random.Generator): # -> box
     "A sound effect: large tilted letters, coloured, with an inked border; above or below the boxes in `avoid`."
-    font, border = _font(min(.24*c.h, 1.05*c.w/len(text))), max(int(1.7*c.line), 1)
-    x0, y0, x1, y1 = font.getbbox(text, stroke_width=border)
-    size, tilt = (int(x1 - x0) + 4, int(y1 - y0) + 4), rng.uniform(-14, 14)
+    x0, y0, x1, y1 = c.free
+    font, border = _font(min(.24*(y1 - y0), 1.05*(x1 - x0)/len(text))), max(int(1.7*c.line), 1)
+    left, top, right, bottom = font.getbbox(text, stroke_width=border)
+    size, tilt = (int(right - left) + 4, int(bottom - top) + 4), rng.uniform(-14, 14)
     masks = []
     for stroke in (border, 0):
         m = Image.new("L", size)
-        ImageDraw.Draw(m).text((2 - x0, 2 - y0), text, 255, font, stroke_width=stroke)
+        ImageDraw.Draw(m).text((2 - left, 2 - top), text, 255, font, stroke_width=stroke)
         masks.append(m.rotate(tilt, Image.Resampling.BICUBIC, expand=True))
     w, h = masks[0].size
-    spots = [(int(x), int(y)) for y in (.98*c.h - h, .02*c.h) for x in ((c.w - w)/2, .03*c.w, .97*c.w - w)]
+    spots = [(int(x), int(y)) for y in (y1 - h, y0) for x in ((x0 + x1 - w)/2, x0, x1 - w)]
     x, y = min(spots, key=lambda p: sum(_overlap((*p, p[0] + w, p[1] + h), b) for b in avoid))
     c.ink.paste(255, (x, y), masks[0]); c.ink.paste(0, (x, y), masks[1]); c.base.paste(color, (x, y), masks[1])
     return x, y, x + w, y + h
@@ -112,19 +115,21 @@ class _Seen: # someone in a panel: everything in the panel's pixels
 
 def _people(c, cast, shot, light, rng): # -> list of _Seen
     of_h, of_w, cy, _ = SHOTS[shot]
-    s = min(of_h*c.h, of_w*c.w)
+    left, top, right, bottom = c.free
+    wide, high = right - left, bottom - top
+    s = min(of_h*high, of_w*wide)
     if shot == "crowd": _crowd(c, cast, light, s, rng); s *= 1.35
-    most = {"two": 2, "full": int(c.w/(5*s)), "back": int(c.w/(4*s)), "crowd": 2 if c.w > 12*s else 1}.get(shot, 1)
+    most = {"two": 2, "full": int(wide/(5*s)), "back": int(wide/(4*s)), "crowd": 2 if wide > 12*s else 1}.get(shot, 1)
     n = 2 if shot == "two" else rng.integers(1, max(1, min(most, len(cast), 3)) + 1)
     spots = (np.arange(n) + .5)/n + rng.uniform(-.06, .06, n) if n > 1 else [rng.uniform(.42, .58) if shot in ("eyes", "face") else rng.uniform(.28, .72)]
-    sole, seen = rng.uniform(.93, .97)*c.h, []
+    sole, seen = top + rng.uniform(.93, .97)*high, []
     for k, who in zip(spots, rng.permutation(np.array(cast, object))):
-        x = min(max(k*c.w, 1.5*s), max(c.w - 1.5*s, c.w/2))
-        y = sole - who.tall*s if shot == "full" else max(cy*c.h, c.h - 3.6*s) if shot in ("face", "bust", "two") else cy*c.h
+        x = left + min(max(k*wide, 1.7*s), max(wide - 1.7*s, wide/2))
+        y = sole - who.tall*s if shot == "full" else top + max(cy*high, high - 3.6*s) if shot in ("face", "bust", "two") else top + cy*high
         if n > 1 and shot != "full": y += (1 - who.build)*2.4*s
         mood, back = str(rng.choice(list(MOODS))), shot == "back"
-        pose = str(rng.choice(["rest", "rest", "think", "hold"] if shot in ("two", "crowd") else ["rest", "hip"] if back else ["rest", "hip", "hold", "wave", "think", "cheer"] if shot == "bust" else list(POSES)))
-        inward = np.sign(c.w/2 - x) or 1
+        pose = str(rng.choice(["rest", "rest", "think", "hold"] if shot in ("two", "crowd") else ["rest", "hip"] if back else ["rest"] if shot in ("eyes", "face") else ["rest", "hip", "hold", "wave", "think", "cheer"] if shot == "bust" else list(POSES)))
+        inward = np.sign(left + wide/2 - x) or 1
         if shot == "full": c.wash(oval(x, y + who.tall*s, 1.7*s, .35*s), (30, 20, 60), .35)
         draw_figure(c.at(x, y, s, rng.choice((-1, 1)) if shot in ("full", "bust") else 1).under(light), who, mood, pose, inward*rng.uniform(.03, .2)*(shot != "eyes"), rng.random() < .4, back)
         seen.append(_Seen(who, mood, (x, y + .8*s), (x - 1.35*s, y - 1.45*s, x + 1.35*s, y + 1.2*s), (x - 2*s, y - 1.7*s, x + 2*s, y + who.tall*s), not back))
@@ -156,17 +161,21 @@ def draw_panel(
     g.line *= .8  # what is far is drawn with a finer pen
     place(g, np.random.default_rng(furniture), time)
     seen = _people(c, cast, shot, people, rng) if shot != "view" else []
-    avoid = [s.head for s in seen] + [(s.body[0] + .2*(s.body[2] - s.body[0]), s.head[3], s.body[2], c.h) for s in seen if shot in ("full", "back")]
+    avoid = [s.head for s in seen] + [(.8*s.body[0] + .2*s.body[2], s.head[3], .2*s.body[0] + .8*s.body[2], c.h) for s in seen if shot in ("full", "back")]
     if shot in ("full", "view") and rng.random() < .7:
         things = CREATURES if rng.random() < .7 else (ball, flower, pot)
-        things[rng.integers(len(things))](c.at(c.w*rng.uniform(.1, .9), c.h*rng.uniform(.94, .98), .17*c.h, rng.choice((-1, 1))).under(people), rng)
+        x0, y0, x1, y1 = c.free
+        x = max(rng.uniform(x0 + .1*(x1 - x0), x1 - .1*(x1 - x0), 5), key=lambda x: min((abs(x - s.mouth[0]) for s in seen), default=0))  # where nobody stands
+        things[rng.integers(len(things))](c.at(x, y1 - rng.uniform(.02, .06)*(y1 - y0), .17*(y1 - y0), rng.choice((-1, 1))).under(people), rng)
     if opening and rng.random() < .7 and (b := draw_caption(c, str(rng.choice(CAPTIONS[time])), avoid)): avoid.append(b)
     if place in EFFECTS[:2] and shot in ("bust", "two") and rng.random() < .6: avoid.append(draw_sound(c, *SOUNDS[rng.integers(len(SOUNDS))], avoid, rng))
+    said = set()
     for s in seen:
         if s.facing and shot != "eyes" and rng.random() < .7:
             kind = "thought" if rng.random() < .15 else "shout" if s.mood in ("angry", "surprised", "cry") and rng.random() < .6 else "speech"
-            b = draw_balloon(c, str(rng.choice(THOUGHTS if kind == "thought" else WORDS[s.mood])), s.mouth, avoid, rng, kind)
-            if b: avoid.append(b)
+            text = str(rng.choice([o for o in (THOUGHTS if kind == "thought" else WORDS[s.mood]) if o not in said]))
+            said.add(text)
+            if b := draw_balloon(c, text, s.mouth, avoid, rng, kind): avoid.append(b)
     return place.__name__, people, seen
 
 # %% ../nbs/00a_drawing.ipynb #32491653
@@ -259,6 +268,8 @@ def draw_page(
     for i, outline in enumerate(_layout(w, h, rng)):
         lo, hi = np.floor(outline.min(0)).astype(int), np.ceil(outline.max(0)).astype(int)
         panel, mask = Canvas(*(int(v) for v in hi - lo), sheet.line), Image.new("L", tuple(hi - lo))
+        p = np.clip(outline, 0, (w, h)) - lo
+        panel.free = (max(p[0, 0], p[3, 0]), max(p[0, 1], p[1, 1]), min(p[1, 0], p[2, 0]), min(p[2, 1], p[3, 1]))
         onto = lambda b: tuple(int(v) for v in np.clip(np.add(np.clip(b, 0, np.tile(hi - lo, 2)), np.tile(lo, 2))/k, 0, np.tile(size, 2)))
         shot, (place, time, furniture) = choose_shot(panel, i == 0, rng), scene(page, int(i > 1 and rng.random() < .2))
         place, light, seen = draw_panel(panel, cast, shot, place, time, furniture, rng, i == 0)
