@@ -91,7 +91,7 @@ def draw_sound(c: Canvas, text: str, color, avoid, rng: np.random.Generator): # 
     w, h = masks[0].size
     spots = [(int(x), int(y)) for y in (y1 - h, y0) for x in ((x0 + x1 - w)/2, x0, x1 - w)]
     x, y = min(spots, key=lambda p: sum(_overlap((*p, p[0] + w, p[1] + h), b) for b in avoid))
-    c.ink.paste(255, (x, y), masks[0]); c.ink.paste(0, (x, y), masks[1]); c.base.paste(color, (x, y), masks[1])
+    c.ink.paste(255, (x, y), masks[0]); c.ink.paste(0, (x, y), masks[1]); c.base.paste(color, (x, y), masks[1]); c.paper.paste(0, (x, y), masks[0])
     return x, y, x + w, y + h
 
 # %% ../nbs/00a_drawing.ipynb #c7b6092f
