@@ -338,6 +338,26 @@ def test_schemas_are_migrated_or_refused(data):
         with pytest.raises(DualflowError, match=f"schema {SCHEMA + 1}.*update dualflow"): act(data)
 
 
+def test_a_dataset_written_by_schema_1(mine, tmp_path):
+    "Folders from before the made halves were hashed: whole, with their index, as that version wrote them."
+    create_dataset(mine, data := tmp_path / "data", style="lineart")
+    now = tree(data / "metadata")
+    for i in range(3):
+        made = json.loads((data / f"metadata/ch__p{i}.json").read_text())
+        text = json.dumps({"name": f"ch__p{i}", "chapter": "ch", "original_size": [320, 448], "color": f"ch__p{i}.png", "bw": f"ch__p{i}.png", "style": "lineart",
+                           "source": {"color": {"file": f"mine/ch/p{i}.png", "sha256": made["source"]["color"]["sha256"]}},
+                           "transformations": [{"half": "bw", "made_from": "color", "style": "lineart"}], "attention_regions": [], "schema": 1}, indent=1)
+        (data / f"metadata/ch__p{i}.json").write_text(text)
+    (data / "dataset_info.json").write_text(json.dumps({"schema": 1, "pages": 3, "chapters": {"ch": 3}, "styles": {"lineart": 3}, "left_out": []}))
+    old = tree(data)
+    loader = DatasetLoader(data)
+    assert len(loader) == 3 and all(o.schema == SCHEMA and set(o.files) == {"color"} for o in loader.records) and loader[0].record.style == "lineart"
+    problems = validate_dataset(data)
+    assert {o["severity"] for o in problems} == {"note"} and kinds(problems) == [*((f"ch__p{i}", "old schema") for i in range(3)), ("dataset_info.json", "info")] and tree(data) == old  # reading changes nothing
+    fix_dataset(data, problems)
+    assert validate_dataset(data) == [] and tree(data / "metadata").keys() == now.keys() and all(json.loads(o)["schema"] == SCHEMA for o in tree(data / "metadata").values())
+
+
 def test_the_dataset_that_comes_with_the_project():
     loader = DatasetLoader(ROOT / "data/dataset")
     assert len(loader) == 8 and all(o.schema == SCHEMA for o in loader.records)
