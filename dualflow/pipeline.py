@@ -17,7 +17,7 @@ import torch, torch.nn.functional as F
 from PIL import Image
 
 from .attention import AttentionMap
-from .colorizers import STAGES, Networks, transmission
+from .colorizers import Networks, Versions, transmission
 from .core import CELL, WORKING_HEIGHT, DualflowError, load_page, page_lab, page_lightness, pick_device, working_page
 from .fusion import Fused, finish_page, merge_colorizations
 from .palette import TEMPERATURE
@@ -71,16 +71,13 @@ class DualFlow:
     def from_pretrained(cls,
         source=None, # None for the embedded weights; a folder; or a Hugging Face repository id
         device=None, # Where to run; a GPU if there is one
+        **versions, # Of a workspace's stages, as attention="001"; the latest of the others
     ) -> "DualFlow":
         "Load a colorizer. Raises `DualflowError` if weights are missing or do not fit."
-        folder = find_weights(source)
-        if (folder/"attention").is_dir():  # `models/` of a workspace: a folder a stage
-            nets = Networks.load(folder/"attention", ("attention",))
-            for stage in ("primary", "secondary"):
-                part = Networks.load(folder/stage, (stage,))
-                for name in STAGES[stage]: setattr(nets, name, getattr(part, name))
-        else: nets = Networks.load(folder)
-        return cls(nets, device)
+        folder, models = find_weights(source), Versions(find_weights(source))
+        if (folder/"attention").is_dir(): return cls(models.load(models.choose(**versions)), device)  # `models/` of a workspace
+        if versions: raise DualflowError(f"{folder}: weights without versions to choose from; name the folder models/ of a workspace")
+        return cls(Networks.load(folder), device)
 
     @torch.no_grad()
     def colorize(self,
