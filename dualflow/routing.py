@@ -15,11 +15,11 @@ from fastai.learner import Learner
 from fastai.optimizer import Adam
 from fastai.torch_core import set_seed
 
-from .colorizers import Networks, compose, transmission
+from .colorizers import Networks, Versions, compose, transmission
 from .core import CELL, DualflowError, Workspace, half_precision, pick_device
 from .palette import as_colour
 from .splitting import PATCH
-from .training import PRESETS, load_networks, page_loaders, ranking_loss
+from .training import PRESETS, now, page_loaders, provenance, ranking_loss
 
 # %% ../nbs/07a_routing.ipynb #9909e1d0
 def tile(
@@ -90,15 +90,20 @@ def refine_attention(
     workers: int = 0, # Processes that prepare views
     seed: int = 0,
     device=None,
+    **versions, # To refine and to judge by, as primary="002"; the latest of the others
 ) -> float: # Loss on validation views
-    "Refine the importance head on what the trained flows really do; the new attention model replaces the old one in `models/`."
+    "Refine the importance head on what the trained flows really do; the result is a new version of the attention model."
     if preset not in PRESETS: raise DualflowError(f"preset '{preset}' is not one of {', '.join(PRESETS)}")
-    recipe, space = PRESETS[preset], Workspace(dataset_dir)
-    dls = page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, seed, torch.device(device or pick_device()))
+    recipe, space, started = PRESETS[preset], Workspace(dataset_dir), now()
+    models, views = Versions(space.models), views or recipe["views"]
+    chosen = models.choose(**versions)
+    dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, torch.device(device or pick_device()))
     set_seed(seed)
-    trainer = RoutingTrainer(load_networks(space, {}, "joint").to(memory_format=torch.channels_last)).to(dls.device)
+    trainer = RoutingTrainer(models.load(chosen).to(memory_format=torch.channels_last)).to(dls.device)
     learn = Learner(dls, trainer, loss_func=trainer.loss, opt_func=Adam, splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]])
     learn.path, learn.model_dir = space.logs, "."
     learn.fit_one_cycle(epochs, recipe["lr"], cbs=[CSVLogger("refine.csv")])
-    trainer.nets.save(space.model("attention"), ("attention",))
-    return float(learn.recorder.values[-1][-1])
+    loss, old = float(learn.recorder.values[-1][-1]), chosen.pop("attention")
+    models.save(trainer.nets, ["attention"], {"preset": preset, "epochs": epochs, "views": views, "seed": seed, "trained_with": chosen, "metrics": {"valid_loss": loss},
+                                              "refines": [old, *models.record("attention", old).get("refines", ())], **provenance(dataset_dir, started)})
+    return loss

@@ -6,10 +6,12 @@ Docs: https://dualflow.readthedocs.io/training.html.md"""
 
 # %% auto #0
 __all__ = ['TRAINS', 'PRESETS', 'PageViews', 'page_loaders', 'colour_loss', 'ranking_loss', 'DualFlowTrainer', 'plain', 'Keep',
-           'view_grid', 'stage_learner', 'load_networks', 'train_stage']
+           'view_grid', 'stage_learner', 'fingerprint', 'now', 'provenance', 'train_stage']
 
 # %% ../nbs/07_training.ipynb #c666f3ed
-import csv, json
+import csv, hashlib, json, platform
+from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +25,10 @@ from fastai.optimizer import Adam
 from fastai.torch_core import set_seed
 from PIL import Image
 
+from . import __version__
 from .attention import colour_detail
 from .augmentation import cut_view, print_views
-from .colorizers import STAGES, Networks, compose, transmission
+from .colorizers import STAGES, Networks, Versions, compose, transmission
 from .core import CELL, WORKING_HEIGHT, DualflowError, Workspace, half_precision, into_gamut, pick_device, save_page, to_image, write_aside
 from .dataset import DatasetLoader, write_json
 from .palette import as_colour, chroma_surprise
@@ -177,7 +180,11 @@ def plain(value):
 class Keep(Callback):
     "Checkpoint, log and picture after each epoch; `resume` continues where the last checkpoint ended."
     order = 80  # after the recorder
-    def __init__(self, space: Workspace, stage: str): self.space, self.stage, self.rows, self.trained = space, stage, [], False
+    def __init__(self,
+        space: Workspace,
+        stage: str,
+        settings: dict = {}, # What must be the same when the run goes on
+    ): self.space, self.stage, self.settings, self.run_of, self.rows, self.trained = space, stage, settings, {}, [], False
     @property
     def file(self): return self.space.checkpoints/f"{self.stage}.pt"
 
@@ -189,24 +196,28 @@ class Keep(Callback):
     def after_epoch(self):
         if not self.trained: return  # fastai passes through the epochs that a resumed run has behind it
         self.rows.append(dict(zip(self.recorder.metric_names, map(str, self.recorder.log))))
-        state = {"stage": self.stage, "epoch": self.epoch + 1, "epochs": self.n_epoch, "model": self.model.nets.state_dict(), "rows": self.rows,
+        state = {"stage": self.stage, "settings": self.settings, "run": self.run_of, "epoch": self.epoch + 1, "model": self.model.nets.state_dict(), "rows": self.rows,
                  "optimizer": plain(self.opt.state_dict()), "rng": torch.get_rng_state()}
         with write_aside(self.file) as aside: torch.save(state, aside)
         with write_aside(self.space.logs/f"{self.stage}.csv") as aside, open(aside, "w", newline="") as f:
             table = csv.DictWriter(f, self.rows[0]); table.writeheader(); table.writerows(self.rows)
         save_page(view_grid(self.model, *self.dls.valid.one_batch()), self.space.visualization/f"{self.stage}_{self.epoch + 1:03}.jpg")
 
-    def resume(self, learn, epochs) -> int: # Epochs done already
-        if not self.file.is_file(): return 0
-        try: state = torch.load(self.file, weights_only=True, map_location="cpu")
-        except Exception as e: raise DualflowError(f"{self.file}: damaged checkpoint ({e}); delete it to start the stage again") from None
-        if state["epochs"] != epochs: raise DualflowError(f"{self.file}: belongs to a run of {state['epochs']} epochs, not {epochs}; delete it or use the same settings")
+    def read(self) -> dict: # The last checkpoint; None if there is none
+        if not self.file.is_file(): return None
+        try:
+            state = torch.load(self.file, weights_only=True, map_location="cpu")
+            was, self.run_of, self.rows = state["settings"], state["run"], state["rows"]
+        except Exception as e: raise DualflowError(f"{self.file}: damaged checkpoint, or of an older dualflow ({e}); delete it to start the stage again") from None
+        if differ := [f"{k} {was.get(k)}, not {v}" for k, v in self.settings.items() if was.get(k) != v]:
+            raise DualflowError(f"{self.file}: belongs to a run of {'; '.join(differ)}; use the same settings, or train without resuming")
+        return state
+
+    def resume(self, learn, state) -> int: # Epochs done already
         learn.model.nets.load_state_dict(state["model"])
-        self.rows = state["rows"]
-        if state["epoch"] < epochs:
-            learn.create_opt()
-            learn.opt.load_state_dict(state["optimizer"])
-            torch.set_rng_state(state["rng"])
+        learn.create_opt()
+        learn.opt.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"])
         return state["epoch"]
 
 @torch.no_grad()
@@ -251,15 +262,25 @@ def stage_learner(
     return Learner(dls, trainer.to(dls.device), loss_func=trainer.loss, lr=lr, opt_func=Adam, wd=.01,
                    splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]])
 
-def load_networks(space: Workspace, networks: dict, stage: str) -> Networks:
-    "What the stages so far have trained; the rest fresh, built as `networks` says."
-    order = list(STAGES)
-    before = order if stage == "joint" else order[:order.index(stage)]
-    nets = Networks(**networks)
-    for o in before:
-        part = Networks.load(space.model(o), (o,))
-        for name in STAGES[o]: setattr(nets, name, getattr(part, name))
-    return nets
+def fingerprint(
+    dataset_dir, # A dataset's folder, or the folder of its shards
+) -> dict: # {"pages", "sha256"}
+    "What tells one set of pages from another, whatever folder it lies in."
+    if (file := Path(dataset_dir)/INDEX).is_file():
+        index = json.loads(file.read_text(encoding="utf-8"))
+        return {"pages": sum(o["pages"] for o in index["shards"]), "sha256": index["fingerprint"]}
+    records = DatasetLoader(dataset_dir).records
+    return {"pages": len(records), "sha256": hashlib.sha256(json.dumps([[o.name, o.chapter, o.style, o.files] for o in records], sort_keys=True).encode()).hexdigest()}
+
+def now() -> str: return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+def provenance(
+    dataset_dir, # What was trained on
+    started: str, # From `now`
+) -> dict: # {"started", "finished", "dataset", "packages"}
+    "What a version's record says of its origin."
+    packages = {"python": platform.python_version(), "dualflow": __version__, **{o: version(o) for o in ("torch", "fastai", "numpy", "kornia")}}
+    return {"started": started, "finished": now(), "dataset": fingerprint(dataset_dir), "packages": packages}
 
 def train_stage(
     stage: str, # attention, primary, secondary or joint
@@ -271,22 +292,30 @@ def train_stage(
     workers: int = 0, # Processes that prepare views
     seed: int = 0,
     device=None,
-) -> dict: # The last row of the log
-    "Train one stage: progress on screen; weights, checkpoints, logs, pictures and metrics in the workspace."
+    **versions, # To train against, or for joint to start from, as attention="001"; the latest of the others
+) -> dict: # Stage, the versions made, settings and the last row of the log
+    "Train one stage: progress on screen; a new version, checkpoints, logs, pictures and metrics in the workspace."
     if preset not in PRESETS: raise DualflowError(f"preset '{preset}' is not one of {', '.join(PRESETS)}")
-    recipe, space = PRESETS[preset], Workspace(dataset_dir)
-    epochs, device = epochs or recipe["epochs"][stage], torch.device(device or pick_device())
-    dls = page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, seed, device)
+    recipe, space, versions = PRESETS[preset], Workspace(dataset_dir), {k: v for k, v in versions.items() if v}
+    epochs, views, lr, device = epochs or recipe["epochs"][stage], views or recipe["views"], recipe["lr"] / (2 if stage == "joint" else 1), torch.device(device or pick_device())
+    dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, device)
     space.create()
+    settings, models, order = dict(preset=preset, epochs=epochs, views=views, seed=seed), Versions(space.models), list(STAGES)
+    keep = Keep(space, stage, settings)
+    state = keep.read() if resume else None
+    if state and any(keep.run_of["from"].get(k) != v for k, v in versions.items()):
+        print(f"{stage}: the checkpoint is of a run with {keep.run_of['from']}; beginning again"); state = None
+    if not state: keep.rows, keep.run_of = [], {"started": now(), "from": models.choose(order if stage == "joint" else order[:order.index(stage)], **versions)}
     set_seed(seed)
-    learn = stage_learner(dls, load_networks(space, recipe["networks"], stage), stage, recipe["lr"] / (2 if stage == "joint" else 1))
-    keep = Keep(space, stage)
-    done = keep.resume(learn, epochs) if resume else 0
+    nets = models.load(keep.run_of["from"], **recipe["networks"])
+    if stage == "primary": nets.check_fit(f"attention {keep.run_of['from']['attention']}", f"the primary of preset '{preset}'")
+    learn = stage_learner(dls, nets, stage, lr)
+    done = keep.resume(learn, state) if state else 0
     learn.path, learn.model_dir = space.logs, "."
     print(f"{stage}: {len(dls.train_ds.pages)} pages, {epochs} epochs of {len(dls.train) * recipe['bs']} views on {device}" + (f", {done} done already" if done else ""), flush=True)
-    if done < epochs:
-        learn.fit_one_cycle(epochs, recipe["lr"] / (2 if stage == "joint" else 1), start_epoch=done, cbs=[keep])
-        for o in (STAGES if stage == "joint" else [stage]): learn.model.nets.save(space.model(o), (o,))
-        values = dict(zip(learn.recorder.metric_names[1:], [float(o) for o in learn.recorder.values[-1]]))
-        write_json({"stage": stage, "preset": preset, "epochs": epochs, **values}, space.metrics/f"{stage}.json")
-    return json.loads((space.metrics/f"{stage}.json").read_text())
+    if done < epochs: learn.fit_one_cycle(epochs, lr, start_epoch=done, cbs=[keep])
+    losses = {k: float(v) for k, v in keep.rows[-1].items() if k.endswith("_loss")}
+    record = {**settings, "started_from" if stage == "joint" else "trained_with": keep.run_of["from"], "metrics": losses, **provenance(dataset_dir, keep.run_of["started"])}
+    done = {"stage": stage, "versions": models.save(learn.model.nets, order if stage == "joint" else [stage], record), **settings, **losses}
+    write_json(done, space.metrics/f"{stage}.json")
+    return done

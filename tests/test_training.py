@@ -1,5 +1,5 @@
 "From a folder of pages to weights and back: every command in turn, and training that really learns and really resumes."
-import json, subprocess, sys
+import json, shutil, subprocess, sys, warnings
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,9 @@ from fastai.callback.core import Callback
 from dualflow.core import DualflowError, Workspace, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
-from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Keep, Networks, page_loaders, stage_learner, train_stage
+from dualflow.colorizers import Networks, Versions
+from dualflow.pipeline import DualFlow
+from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Keep, page_loaders, stage_learner, train_stage
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,7 +39,7 @@ def test_the_whole_workflow(tmp_path):
     assert command("validate_dataset", "--dataset_dir", data).returncode == 0
     done = command("train", "--dataset_dir", data, "--preset", "nano", "--epochs", 1, "--views", 8)
     assert done.returncode == 0, done.stderr
-    for stage in ("attention", "primary", "secondary"): assert (tmp_path / f"work/models/{stage}/{stage}.safetensors").stat().st_size > 10_000
+    for stage in ("attention", "primary", "secondary"): assert (tmp_path / f"work/models/{stage}/002/{stage}.safetensors").stat().st_size > 10_000
     assert sorted(o.stem for o in (tmp_path / "work/training/logs").glob("*.csv")) == sorted(TRAINS)
     weights = "--weights", tmp_path / "work/models"
     assert command("generate_attention", "--dataset_dir", data, *weights).returncode == 0
@@ -74,17 +76,63 @@ def test_every_stage_learns(dataset, stage):
 def test_resume_keeps_a_finished_run_and_refuses_what_does_not_fit(dataset, capsys):
     space = Workspace(dataset)
     train_stage("attention", dataset, "nano", epochs=2, views=8)
-    whole = Networks.load(space.model("attention"), ("attention",)).attention.state_dict()
+    models = Versions(space.models)
+    whole, names = models.load(models.choose(["attention"])).attention.state_dict(), models.names("attention")
     # A finished run is left as it is; going on after a cut between epochs is tried in 07_training.
     state = torch.load(space.checkpoints / "attention.pt", weights_only=True)
     assert state["epoch"] == 2
     train_stage("attention", dataset, "nano", epochs=2, views=8, resume=True)
     assert "2 done already" in capsys.readouterr().out
-    again = Networks.load(space.model("attention"), ("attention",)).attention.state_dict()
-    assert all(torch.equal(v, again[k]) for k, v in whole.items())
-    with pytest.raises(DualflowError, match="belongs to a run of 2"): train_stage("attention", dataset, "nano", epochs=3, views=8, resume=True)
+    again = models.load(models.choose(["attention"])).attention.state_dict()
+    assert all(torch.equal(v, again[k]) for k, v in whole.items()) and models.names("attention") == names
+    # Killed after its last epoch but before its version was made, it makes the version now.
+    shutil.rmtree(space.models / "attention" / names[-1])
+    assert train_stage("attention", dataset, "nano", epochs=2, views=8, resume=True)["versions"] == {"attention": names[-1]} and models.names("attention") == names
+    with pytest.raises(DualflowError, match="belongs to a run of epochs 2, not 3"): train_stage("attention", dataset, "nano", epochs=3, views=8, resume=True)
     (space.checkpoints / "attention.pt").write_bytes(b"cos\nsystem\n(S'echo'\ntR.")
     with pytest.raises(DualflowError, match="damaged"): train_stage("attention", dataset, "nano", epochs=2, views=8, resume=True)
+
+
+def test_versions(tmp_path):
+    "A stage trained again alone makes a version of its own, against chosen ones; what does not fit is refused, what was not trained together is said."
+    for i in range(2): save_page(draw_page(i, size=(256, 320)).color, tmp_path / f"mine/c{i}/p.png")
+    create_dataset(tmp_path / "mine", tmp_path / "dataset")
+    models = Versions(tmp_path / "models")
+    train = lambda stage, preset="nano", **options: train_stage(stage, tmp_path / "dataset", preset, epochs=1, views=8, device="cpu", **options)
+    for stage in ("attention", "primary", "attention", "primary"): train(stage)
+    done = command("train_colorization", "--mode", "secondary", "--dataset_dir", tmp_path / "dataset", "--preset", "nano", "--epochs", 1, "--views", 8, "--attention", "001", "--primary", "001")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "models/secondary/001/version.json").read_text())
+    assert record["trained_with"] == {"attention": "001", "primary": "001"} and models.record("primary", "002")["trained_with"] == {"attention": "002"}
+    assert record["dataset"]["pages"] == 2 and record["packages"]["torch"] and record["metrics"]["valid_loss"] > 0 and record["config"]["secondary"]["widths"] == [32, 64, 96]
+    assert {k: record[k] for k in ("preset", "seed", "epochs", "views", "version")} == dict(preset="nano", seed=0, epochs=1, views=8, version="001")
+    assert str(tmp_path) not in json.dumps(record)
+    with pytest.warns(UserWarning, match="secondary 001 was trained with primary 001, not with 002"): DualFlow.from_pretrained(tmp_path / "models", "cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DualFlow.from_pretrained(tmp_path / "models", "cpu", attention="001", primary="001")
+    joint = train("joint", attention="001", primary="001")["versions"]
+    assert joint == {"attention": "003", "primary": "003", "secondary": "002"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flow = DualFlow.from_pretrained(tmp_path / "models", "cpu")
+    whole = Networks.load({o: tmp_path / "models" / o / v for o, v in joint.items()}).state_dict()
+    assert all(torch.equal(v, whole[k]) for k, v in flow.nets.state_dict().items())
+    (tmp_path / "models/attention/latest.txt").write_text("002\n")  # as a person may, with any editor
+    assert models.choose()["attention"] == "002"
+
+    models.save(Networks(attention=dict(dim=64, depth=1, heads=4)), ["attention"], {"started": "later"})
+    for clash in (lambda: DualFlow.from_pretrained(tmp_path / "models", "cpu"), lambda: train("secondary", attention="004", primary="003")):
+        with pytest.raises(DualflowError, match=r"primary.003.* 96 .*attention.004.* 64"), warnings.catch_warnings(action="ignore"): clash()
+    with pytest.raises(DualflowError, match="primary of preset 'nano' reads tokens of 96 numbers, attention 004 gives 64"): train("primary")
+    with pytest.raises(DualflowError, match="no version '009', only 001, 002, 003, 004"): train("primary", attention="009")
+    with pytest.raises(DualflowError, match="no version of secondary can be chosen here, only of attention"): train("primary", secondary="001")
+
+
+def test_weights_from_before_versions_are_named(tmp_path):
+    nets = Networks(**PRESETS["nano"]["networks"])
+    for stage in ("attention", "primary", "secondary"): nets.save(tmp_path / "models" / stage, (stage,))
+    with pytest.raises(DualflowError, match="attention.attention.safetensors: weights from before there were versions; move the file into .*001"): DualFlow.from_pretrained(tmp_path / "models")
 
 
 def test_stages_need_their_predecessors(tmp_path):
@@ -117,7 +165,8 @@ def test_training_streams_shards(dataset, tmp_path):
     dls.train_ds.pages.set_epoch(1)
     assert not torch.equal(first[0], next(iter(dls.train))[0])
     metrics = train_stage("attention", tmp_path / "shards", "nano", epochs=1, device="cpu")
-    assert metrics["valid_loss"] > 0 and (tmp_path / "shards/models/attention/attention.safetensors").is_file()
+    assert metrics["valid_loss"] > 0 and (tmp_path / "shards/models/attention/001/attention.safetensors").is_file()
+    assert Versions(tmp_path / "shards/models").record("attention", "001")["dataset"]["pages"] == 6
 
 
 def test_the_log_survives_an_interruption(dataset, tmp_path):
@@ -126,7 +175,7 @@ def test_the_log_survives_an_interruption(dataset, tmp_path):
     for stop in (1, None):
         learn = stage_learner(page_loaders(dataset, views=8, size=256, bs=4, device="cpu"), Networks(**PRESETS["nano"]["networks"]), "attention")
         keep = Keep(space, "attention")
-        done = keep.resume(learn, 3)
+        done = keep.resume(learn, keep.read()) if keep.read() else 0
         class PowerCut(Callback):
             def before_epoch(self):
                 if stop is not None and self.epoch == stop: raise RuntimeError("power cut")
