@@ -474,6 +474,9 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                                                                 'dualflow/training.py'),
                                    'dualflow.training.PageViews.__init__': ('training.html#pageviews.__init__', 'dualflow/training.py'),
                                    'dualflow.training.PageViews.__len__': ('training.html#pageviews.__len__', 'dualflow/training.py'),
+                                   'dualflow.training.ShowTruth': ('training.html#showtruth', 'dualflow/training.py'),
+                                   'dualflow.training.ShowTruth.before_batch': ( 'training.html#showtruth.before_batch',
+                                                                                 'dualflow/training.py'),
                                    'dualflow.training.colour_loss': ('training.html#colour_loss', 'dualflow/training.py'),
                                    'dualflow.training.fingerprint': ('training.html#fingerprint', 'dualflow/training.py'),
                                    'dualflow.training.now': ('training.html#now', 'dualflow/training.py'),
@@ -483,4 +486,5 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                    'dualflow.training.ranking_loss': ('training.html#ranking_loss', 'dualflow/training.py'),
                                    'dualflow.training.stage_learner': ('training.html#stage_learner', 'dualflow/training.py'),
                                    'dualflow.training.train_stage': ('training.html#train_stage', 'dualflow/training.py'),
+                                   'dualflow.training.true_points': ('training.html#true_points', 'dualflow/training.py'),
                                    'dualflow.training.view_grid': ('training.html#view_grid', 'dualflow/training.py')}}}

@@ -11,7 +11,7 @@ from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
 from dualflow.colorizers import Networks, Versions
 from dualflow.pipeline import DualFlow
-from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Keep, page_loaders, stage_learner, train_stage
+from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Keep, page_loaders, stage_learner, train_stage, true_points
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,6 +71,33 @@ def test_every_stage_learns(dataset, stage):
     assert sum(losses[-5:]) < .85 * sum(losses[:5]), losses
     changed = {k.split(".")[0] for k, v in trainer.nets.state_dict().items() if not torch.equal(v, before[k])}
     assert changed == set(TRAINS[stage])
+
+
+def test_known_points_reach_the_secondary_while_training(dataset, monkeypatch):
+    "Shown some of the truth, the secondary is given it at points, in training only; its answer there and its gradients follow."
+    from dualflow import training
+    L, truth = page_loaders(dataset, views=4, size=256, bs=4, device="cpu").valid.one_batch()
+    trainer, seen = DualFlowTrainer(Networks(**PRESETS["nano"]["networks"]), TRAINS["secondary"], drop_known=1.).train(), []
+    trainer.nets.secondary.register_forward_hook(lambda m, args, out: seen.append(args[3]))
+    monkeypatch.setattr(training, "true_points", lambda *args, often=1.: true_points(*args, often=often))
+    torch.manual_seed(1)
+    out = trainer(L, truth)
+    trainer.loss(out, truth).backward()
+    trainer(L)
+    known, mask = seen[0][:, :3], seen[0][:, 3] > 0
+    lab, passes = (torch.nn.functional.avg_pool2d(o, 8) for o in (truth[:, :3], out["passes"]))
+    assert 0 < mask.float().mean() < .5 and not seen[1].any()
+    assert torch.allclose(known.movedim(1, -1)[mask][:, 1:], lab.movedim(1, -1)[mask][:, 1:], atol=1e-3)
+    assert torch.allclose((known[:, :1] * passes)[:, 0][mask], lab[:, 0][mask].minimum(100 * passes[:, 0][mask]), atol=.1)
+    assert trainer.nets.secondary.unet.stem[0].weight.grad[:, -1].abs().sum() > 0
+
+
+def test_a_learner_shows_the_truth_in_training_alone(dataset):
+    calls = []
+    learn = stage_learner(page_loaders(dataset, views=4, size=256, bs=4, device="cpu"), Networks(**PRESETS["nano"]["networks"]), "secondary")
+    learn.model.register_forward_pre_hook(lambda m, args: calls.append((m.training, len(args))))
+    with learn.no_bar(): learn.fit(1)
+    assert set(calls) == {(True, 2), (False, 1)}
 
 
 def test_resume_keeps_a_finished_run_and_refuses_what_does_not_fit(dataset, capsys):
