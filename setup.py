@@ -13,6 +13,6 @@ setup(
     packages=find_packages(include=["dualflow", "dualflow.*"]),
     package_data={"dualflow": ["weights/*"]},
     install_requires=lines("requirements"),
-    extras_require={o: lines(f"{o}_requirements") for o in ("dev", "demo", "notebooks", "docs")},
+    extras_require={o: lines(f"{o}_requirements") for o in ("dev", "demo", "notebooks", "docs", "training")},
     entry_points={"console_scripts": lines("console_scripts"), "nbdev": ["dualflow=dualflow._modidx:d"]},
 )

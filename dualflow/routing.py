@@ -19,7 +19,7 @@ from .colorizers import Networks, Versions, compose, transmission
 from .core import CELL, DualflowError, Workspace, half_precision, pick_device
 from .palette import as_colour
 from .splitting import PATCH
-from .training import PRESETS, now, page_loaders, provenance, ranking_loss
+from .training import PRESETS, SeedEpochs, now, page_loaders, provenance, ranking_loss
 
 # %% ../nbs/07a_routing.ipynb #9909e1d0
 def tile(
@@ -100,7 +100,7 @@ def refine_attention(
     dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, torch.device(device or pick_device()))
     set_seed(seed)
     trainer = RoutingTrainer(models.load(chosen).to(memory_format=torch.channels_last)).to(dls.device)
-    learn = Learner(dls, trainer, loss_func=trainer.loss, opt_func=Adam, splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]])
+    learn = Learner(dls, trainer, loss_func=trainer.loss, opt_func=Adam, cbs=SeedEpochs(), splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]])
     learn.path, learn.model_dir = space.logs, "."
     learn.fit_one_cycle(epochs, recipe["lr"], cbs=[CSVLogger("refine.csv")])
     loss, old = float(learn.recorder.values[-1][-1]), chosen.pop("attention")

@@ -6,11 +6,11 @@ Docs: https://dualflow.readthedocs.io/training.html.md"""
 
 # %% auto #0
 __all__ = ['TRAINS', 'PRESETS', 'PageViews', 'page_loaders', 'colour_loss', 'ranking_loss', 'true_points', 'DualFlowTrainer',
-           'ShowTruth', 'plain', 'Keep', 'view_grid', 'stage_learner', 'fingerprint', 'now', 'provenance',
-           'train_stage']
+           'ShowTruth', 'plain', 'SeedEpochs', 'Keep', 'view_grid', 'stage_learner', 'fingerprint', 'now', 'provenance',
+           'curves', 'train_stage']
 
 # %% ../nbs/07_training.ipynb #c666f3ed
-import csv, hashlib, json, platform
+import csv, hashlib, json, platform, re
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,7 @@ from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastai.optimizer import Adam
-from fastai.torch_core import set_seed
+from fastai.torch_core import rank_distrib, set_seed
 from PIL import Image
 
 from . import __version__
@@ -46,15 +46,17 @@ class PageViews(torch.utils.data.Dataset):
         size: int = 512, # S, pixels, a multiple of 32
         fixed: bool = False, # The same views every time, as validation needs
         cache_mb: int = 3000, # Keep decoded pages in memory up to this
+        seed: int = 0,
     ):
-        self.pages, self.views, self.size, self.fixed, self.cache = pages, views, size, fixed, PatchCache(cache_mb)
+        self.pages, self.views, self.size, self.fixed, self.cache, self.seed, self.epoch = pages, views, size, fixed, PatchCache(cache_mb), seed, 0
         area = np.array([np.prod(o.original_size) for o in pages.records], float)
         if not len(area): raise DualflowError(f"{pages.space.root}: no pages to learn from in this split; add a chapter")
         self.share = area**.5 / (area**.5).sum()
 
+    def set_epoch(self, epoch: int): self.epoch = epoch
     def __len__(self): return self.views
     def __getitem__(self, i):
-        rng = np.random.default_rng(i if self.fixed else torch.randint(2**31, ()).item())
+        rng = np.random.default_rng(i if self.fixed else (self.seed, self.epoch, i))
         k = rng.choice(len(self.pages), p=self.share)
         color, bw = self.cache.get(k, lambda: working_halves(self.pages[k]))
         return cut_view(color, bw, rng, self.size, i % len(STYLES) if self.fixed else None, vary=not self.fixed)
@@ -66,7 +68,7 @@ def page_loaders(
     size: int = 512, # Of a view, pixels
     bs: int = 8, # Views a batch
     workers: int = 0, # Processes that prepare views
-    seed: int = 0, # Of the order in which shards are streamed
+    seed: int = 0, # Of the views
     device=None, # Where to print and train
 ) -> DataLoaders: # Training and validation
     "fastai loaders of printed views; validation pages come from chapters held out."
@@ -75,8 +77,8 @@ def page_loaders(
         sets = ShardViews(train, size), ShardViews(valid if len(valid) else train, size, fixed=True)
     else:
         train, valid = (DatasetLoader(dataset_dir, split=o) for o in ("train", "valid"))
-        sets = PageViews(train, views, size), PageViews(valid if len(valid) else train, max(bs, views // 16 // bs * bs), size, fixed=True)
-    return DataLoaders(*(DataLoader(o, bs=bs, shuffle=i == 0 and not streamed, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device)
+        sets = PageViews(train, views, size, seed=seed), PageViews(valid if len(valid) else train, max(bs, views // 16 // bs * bs), size, fixed=True)
+    return DataLoaders(*(DataLoader(o, bs=bs, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device)
                          for i, o in enumerate(sets)), device=device)
 
 # %% ../nbs/07_training.ipynb #03088271
@@ -201,37 +203,52 @@ def plain(value):
     if isinstance(value, (list, tuple)) or type(value).__name__ == "L": return [plain(o) for o in value]
     return value.item() if isinstance(value, np.generic) else value
 
+class SeedEpochs(Callback):
+    "Makes all that is random in an epoch depend on the seed and the number of the epoch alone."
+    order = -5  # before anything is drawn
+    def before_epoch(self):
+        views = self.dls.train_ds
+        pages = views.pages if isinstance(views, ShardViews) else views
+        pages.set_epoch(self.epoch)
+        set_seed(int(np.random.default_rng((pages.seed, self.epoch, rank_distrib())).integers(2**31)))
+
 class Keep(Callback):
-    "Checkpoint, log and picture after each epoch; `resume` continues where the last checkpoint ended."
+    "Checkpoints, log and picture after each epoch; `resume` continues where the last checkpoint ended."
     order = 80  # after the recorder
     def __init__(self,
         space: Workspace,
         stage: str,
         settings: dict = {}, # What must be the same when the run goes on
-    ): self.space, self.stage, self.settings, self.run_of, self.rows, self.trained = space, stage, settings, {}, [], False
+    ):
+        self.space, self.stage, self.settings, self.run_of = space, stage, settings, {}
+        self.rows, self.best, self.fastai, self.trained = [], float("inf"), None, False
     @property
     def file(self): return self.space.checkpoints/f"{self.stage}.pt"
 
-    def before_epoch(self):
-        self.trained = False
-        if isinstance(self.dls.train_ds, ShardViews): self.dls.train_ds.pages.set_epoch(self.epoch)
+    def before_fit(self):
+        if self.fastai: self.learn.train_iter, self.recorder.smooth_loss.count, self.recorder.smooth_loss.val = self.fastai  # fastai has set them to 0
+    def before_epoch(self): self.trained = False
     def before_train(self): self.trained = True
 
     def after_epoch(self):
         if not self.trained: return  # fastai passes through the epochs that a resumed run has behind it
-        self.rows.append(dict(zip(self.recorder.metric_names, map(str, self.recorder.log))))
-        state = {"stage": self.stage, "settings": self.settings, "run": self.run_of, "epoch": self.epoch + 1, "model": self.model.nets.state_dict(), "rows": self.rows,
-                 "optimizer": plain(self.opt.state_dict()), "rng": torch.get_rng_state()}
-        with write_aside(self.file) as aside: torch.save(state, aside)
+        row, smooth = dict(zip(self.recorder.metric_names, map(str, self.recorder.log))), self.recorder.smooth_loss
+        self.rows.append(row)
         with write_aside(self.space.logs/f"{self.stage}.csv") as aside, open(aside, "w", newline="") as f:
-            table = csv.DictWriter(f, self.rows[0]); table.writeheader(); table.writerows(self.rows)
+            table = csv.DictWriter(f, row); table.writeheader(); table.writerows(self.rows)
         save_page(view_grid(self.model, *self.dls.valid.one_batch()), self.space.visualization/f"{self.stage}_{self.epoch + 1:03}.jpg")
+        if float(row["valid_loss"]) < self.best:
+            self.best = float(row["valid_loss"])
+            self.model.nets.save(self.space.checkpoints/f"{self.stage}_best", [k for k, names in STAGES.items() if set(names) <= set(self.model.trains)])
+        state = {"stage": self.stage, "settings": self.settings, "run": self.run_of, "epoch": self.epoch + 1, "model": self.model.nets.state_dict(), "rows": self.rows,
+                 "best": self.best, "optimizer": plain(self.opt.state_dict()), "fastai": (self.train_iter, smooth.count, smooth.val)}
+        with write_aside(self.file) as aside: torch.save(state, aside)  # last: a run that is cut off before this does the epoch again
 
     def read(self) -> dict: # The last checkpoint; None if there is none
         if not self.file.is_file(): return None
         try:
             state = torch.load(self.file, weights_only=True, map_location="cpu")
-            was, self.run_of, self.rows = state["settings"], state["run"], state["rows"]
+            was, self.run_of, self.rows, self.best, self.fastai = (state[o] for o in ("settings", "run", "rows", "best", "fastai"))
         except Exception as e: raise DualflowError(f"{self.file}: damaged checkpoint, or of an older dualflow ({e}); delete it to start the stage again") from None
         if differ := [f"{k} {was.get(k)}, not {v}" for k, v in self.settings.items() if was.get(k) != v]:
             raise DualflowError(f"{self.file}: belongs to a run of {'; '.join(differ)}; use the same settings, or train without resuming")
@@ -241,7 +258,6 @@ class Keep(Callback):
         learn.model.nets.load_state_dict(state["model"])
         learn.create_opt()
         learn.opt.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["rng"])
         return state["epoch"]
 
 @torch.no_grad()
@@ -283,7 +299,7 @@ def stage_learner(
 ) -> Learner:
     "A fastai Learner that trains one stage."
     trainer = DualFlowTrainer(nets.to(memory_format=torch.channels_last), TRAINS[stage])
-    return Learner(dls, trainer.to(dls.device), loss_func=trainer.loss, lr=lr, opt_func=Adam, wd=.01, cbs=ShowTruth(),
+    return Learner(dls, trainer.to(dls.device), loss_func=trainer.loss, lr=lr, opt_func=Adam, wd=.01, cbs=[SeedEpochs(), ShowTruth()],
                    splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]])
 
 def fingerprint(
@@ -306,6 +322,16 @@ def provenance(
     packages = {"python": platform.python_version(), "dualflow": __version__, **{o: version(o) for o in ("torch", "fastai", "numpy", "kornia")}}
     return {"started": started, "finished": now(), "dataset": fingerprint(dataset_dir), "packages": packages}
 
+def curves(
+    folder, # Of one run
+) -> Callback:
+    "fastai's callback for TensorBoard. Raises `DualflowError` if that is not installed."
+    try: from fastai.callback.tensorboard import TensorBoardCallback
+    except ModuleNotFoundError as e:
+        if e.name != "tensorboard": raise
+        raise DualflowError("curves for TensorBoard need tensorboard; install it with: pip install 'dualflow[training]'") from None
+    return TensorBoardCallback(folder, trace_model=False, log_preds=False)
+
 def train_stage(
     stage: str, # attention, primary, secondary or joint
     dataset_dir, # A dataset's folder, or the folder of its shards
@@ -316,6 +342,7 @@ def train_stage(
     workers: int = 0, # Processes that prepare views
     seed: int = 0,
     device=None,
+    tensorboard: bool = False, # Write curves for TensorBoard to `training/logs`
     **versions, # To train against, or for joint to start from, as attention="001"; the latest of the others
 ) -> dict: # Stage, the versions made, settings and the last row of the log
     "Train one stage: progress on screen; a new version, checkpoints, logs, pictures and metrics in the workspace."
@@ -329,7 +356,7 @@ def train_stage(
     state = keep.read() if resume else None
     if state and any(keep.run_of["from"].get(k) != v for k, v in versions.items()):
         print(f"{stage}: the checkpoint is of a run with {keep.run_of['from']}; beginning again"); state = None
-    if not state: keep.rows, keep.run_of = [], {"started": now(), "from": models.choose(order if stage == "joint" else order[:order.index(stage)], **versions)}
+    if not state: keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": models.choose(order if stage == "joint" else order[:order.index(stage)], **versions)}
     set_seed(seed)
     nets = models.load(keep.run_of["from"], **recipe["networks"])
     if stage == "primary": nets.check_fit(f"attention {keep.run_of['from']['attention']}", f"the primary of preset '{preset}'")
@@ -337,7 +364,8 @@ def train_stage(
     done = keep.resume(learn, state) if state else 0
     learn.path, learn.model_dir = space.logs, "."
     print(f"{stage}: {len(dls.train_ds.pages)} pages, {epochs} epochs of {len(dls.train) * recipe['bs']} views on {device}" + (f", {done} done already" if done else ""), flush=True)
-    if done < epochs: learn.fit_one_cycle(epochs, lr, start_epoch=done, cbs=[keep])
+    cbs = [keep, *([curves(space.logs/f"{stage}_{re.sub('[^0-9]', '', keep.run_of['started'])[:14]}")] if tensorboard else [])]
+    if done < epochs: learn.fit_one_cycle(epochs, lr, start_epoch=done, cbs=cbs)
     losses = {k: float(v) for k, v in keep.rows[-1].items() if k.endswith("_loss")}
     record = {**settings, "started_from" if stage == "joint" else "trained_with": keep.run_of["from"], "metrics": losses, **provenance(dataset_dir, keep.run_of["started"])}
     done = {"stage": stage, "versions": models.save(learn.model.nets, order if stage == "joint" else [stage], record), **settings, **losses}
