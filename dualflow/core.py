@@ -152,7 +152,8 @@ def working_page(
 # %% ../nbs/00_core.ipynb #104ef7ed
 def pick_device() -> torch.device:
     "The fastest device there is."
-    return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    gpu = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # each of several processes on a machine has its own
+    return torch.device(gpu if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
 
 def half_precision(
     device, # A `torch.device` or its name

@@ -13,7 +13,7 @@ from fastai.callback import schedule  # adds fit_one_cycle to Learner
 from fastai.callback.progress import CSVLogger
 from fastai.learner import Learner
 from fastai.optimizer import Adam
-from fastai.torch_core import set_seed
+from fastai.torch_core import num_distrib, set_seed
 
 from .colorizers import Networks, Versions, compose, transmission
 from .core import CELL, DualflowError, Workspace, half_precision, pick_device
@@ -94,6 +94,7 @@ def refine_attention(
 ) -> float: # Loss on validation views
     "Refine the importance head on what the trained flows really do; the result is a new version of the attention model."
     if preset not in PRESETS: raise DualflowError(f"preset '{preset}' is not one of {', '.join(PRESETS)}")
+    if num_distrib() > 1: raise DualflowError("refining is done by one process; run it without accelerate or torchrun")
     recipe, space, started = PRESETS[preset], Workspace(dataset_dir), now()
     models, views = Versions(space.models), views or recipe["views"]
     chosen = models.choose(**versions)

@@ -143,8 +143,9 @@ class ShardPages(IterableDataset):
         seed: int = 0,
         mix: int = 4, # Shards that are shuffled together at a time
         chunk: int = 1, # Pages a worker takes in turn: with a DataLoader's batch size, its order is the same for any number of workers
+        share: tuple[int, int] = (0, 1), # (rank, world): of every `world` chunks, take the one of this rank
     ):
-        self.folder, self.seed, self.mix, self.chunk, index = Path(folder), seed, mix, chunk, _read_index(folder)
+        self.folder, self.seed, self.mix, self.chunk, self.share, index = Path(folder), seed, mix, chunk, share, _read_index(folder)
         if index["schema"] != SCHEMA or not index["complete"]: raise DualflowError(f"{folder}: these shards are not finished, or of an older kind; run dualflow-shard-dataset again")
         self.shards = [o for o in index["shards"] if o["split"] == split]
         if self.shards and not any((self.folder/o["file"]).is_file() for o in self.shards): raise DualflowError(f"{folder}: the shards that {INDEX} names are gone; {AGAIN}")
@@ -167,7 +168,8 @@ class ShardPages(IterableDataset):
         (epoch, seen), info, opened = self.at.tolist(), get_worker_info(), {}
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         for place, (s, k) in enumerate(self.places(epoch)):
-            if place < seen or (place - seen) // self.chunk % workers != worker: continue
+            turn, rank = divmod((place - seen) // self.chunk, self.share[1])
+            if place < seen or rank != self.share[0] or turn % workers != worker: continue
             o, key = self.shards[s], f"{k:08}"
             if s not in opened:
                 if len(opened) == self.mix: del opened[next(iter(opened))]

@@ -7,10 +7,11 @@ Docs: https://dualflow.readthedocs.io/training.html.md"""
 # %% auto #0
 __all__ = ['TRAINS', 'PRESETS', 'PageViews', 'page_loaders', 'colour_loss', 'ranking_loss', 'true_points', 'DualFlowTrainer',
            'ShowTruth', 'plain', 'SeedEpochs', 'Keep', 'view_grid', 'stage_learner', 'fingerprint', 'now', 'provenance',
-           'curves', 'train_stage']
+           'curves', 'train_stage', 'finish_stage']
 
 # %% ../nbs/07_training.ipynb #c666f3ed
 import csv, hashlib, json, platform, re
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,7 @@ from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastai.optimizer import Adam
-from fastai.torch_core import rank_distrib, set_seed
+from fastai.torch_core import num_distrib, rank_distrib, set_seed
 from PIL import Image
 
 from . import __version__
@@ -66,20 +67,25 @@ def page_loaders(
     dataset_dir, # A dataset's folder, or the folder of its shards
     views: int = 800, # Views an epoch; streamed from shards, it is one of every page
     size: int = 512, # Of a view, pixels
-    bs: int = 8, # Views a batch
+    bs: int = 8, # Views a batch, all processes together
     workers: int = 0, # Processes that prepare views
     seed: int = 0, # Of the views
     device=None, # Where to print and train
 ) -> DataLoaders: # Training and validation
     "fastai loaders of printed views; validation pages come from chapters held out."
-    if streamed := (Path(dataset_dir)/INDEX).is_file():
-        train, valid = (ShardPages(dataset_dir, o, seed, chunk=bs) for o in ("train", "valid"))
+    rank, world = rank_distrib(), max(1, num_distrib())  # which of how many processes this is
+    fixed, bs = max(bs, views // 16 // bs * bs), -(-bs // world)  # views to validate on; views a batch of this process
+    if (Path(dataset_dir)/INDEX).is_file():
+        train, valid = (ShardPages(dataset_dir, o, seed, chunk=bs, share=(rank, world) if o == "train" else (0, 1)) for o in ("train", "valid"))
         sets = ShardViews(train, size), ShardViews(valid if len(valid) else train, size, fixed=True)
     else:
         train, valid = (DatasetLoader(dataset_dir, split=o) for o in ("train", "valid"))
-        sets = PageViews(train, views, size, seed=seed), PageViews(valid if len(valid) else train, max(bs, views // 16 // bs * bs), size, fixed=True)
-    return DataLoaders(*(DataLoader(o, bs=bs, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device)
-                         for i, o in enumerate(sets)), device=device)
+        sets = PageViews(train, views, size, seed=seed), PageViews(valid if len(valid) else train, fixed, size, fixed=True)
+    loaders = [DataLoader(o, bs=bs, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device) for i, o in enumerate(sets)]
+    if world > 1:
+        from dualflow.distributed import Share
+        loaders = [Share(loaders[0], rank, world), Share(loaders[1], 0, 1)]
+    return DataLoaders(*loaders, device=device)
 
 # %% ../nbs/07_training.ipynb #03088271
 def colour_loss(
@@ -231,16 +237,17 @@ class Keep(Callback):
     def before_train(self): self.trained = True
 
     def after_epoch(self):
-        if not self.trained: return  # fastai passes through the epochs that a resumed run has behind it
+        if not self.trained or rank_distrib(): return  # fastai passes through the epochs that a resumed run has behind it; one process of many writes
+        model = getattr(self.model, "module", self.model)
         row, smooth = dict(zip(self.recorder.metric_names, map(str, self.recorder.log))), self.recorder.smooth_loss
         self.rows.append(row)
         with write_aside(self.space.logs/f"{self.stage}.csv") as aside, open(aside, "w", newline="") as f:
             table = csv.DictWriter(f, row); table.writeheader(); table.writerows(self.rows)
-        save_page(view_grid(self.model, *self.dls.valid.one_batch()), self.space.visualization/f"{self.stage}_{self.epoch + 1:03}.jpg")
+        save_page(view_grid(model, *self.dls.valid.one_batch()), self.space.visualization/f"{self.stage}_{self.epoch + 1:03}.jpg")
         if float(row["valid_loss"]) < self.best:
             self.best = float(row["valid_loss"])
-            self.model.nets.save(self.space.checkpoints/f"{self.stage}_best", [k for k, names in STAGES.items() if set(names) <= set(self.model.trains)])
-        state = {"stage": self.stage, "settings": self.settings, "run": self.run_of, "epoch": self.epoch + 1, "model": self.model.nets.state_dict(), "rows": self.rows,
+            model.nets.save(self.space.checkpoints/f"{self.stage}_best", [k for k, names in STAGES.items() if set(names) <= set(model.trains)])
+        state = {"stage": self.stage, "settings": self.settings, "run": self.run_of, "epoch": self.epoch + 1, "model": model.nets.state_dict(), "rows": self.rows,
                  "best": self.best, "optimizer": plain(self.opt.state_dict()), "fastai": (self.train_iter, smooth.count, smooth.val)}
         with write_aside(self.file) as aside: torch.save(state, aside)  # last: a run that is cut off before this does the epoch again
 
@@ -363,11 +370,25 @@ def train_stage(
     learn = stage_learner(dls, nets, stage, lr)
     done = keep.resume(learn, state) if state else 0
     learn.path, learn.model_dir = space.logs, "."
-    print(f"{stage}: {len(dls.train_ds.pages)} pages, {epochs} epochs of {len(dls.train) * recipe['bs']} views on {device}" + (f", {done} done already" if done else ""), flush=True)
+    world, first = max(1, num_distrib()), rank_distrib() == 0
+    if first: print(f"{stage}: {len(dls.train_ds.pages)} pages, {epochs} epochs of {len(dls.train) * dls.train.bs * world} views on {device}" +
+                    f", {world} processes" * (world > 1) + f", {done} done already" * (done > 0), flush=True)
     cbs = [keep, *([curves(space.logs/f"{stage}_{re.sub('[^0-9]', '', keep.run_of['started'])[:14]}")] if tensorboard else [])]
-    if done < epochs: learn.fit_one_cycle(epochs, lr, start_epoch=done, cbs=cbs)
+    if world > 1: from dualflow.distributed import from_first, together
+    else: from_first, together = lambda o: o, nullcontext
+    with together(learn):
+        if done < epochs: learn.fit_one_cycle(epochs, lr, start_epoch=done, cbs=cbs)
+        return from_first(finish_stage(keep, learn.model.nets, dataset_dir) if first else None)
+
+def finish_stage(
+    keep: Keep, # Of a run that is done
+    nets: Networks,
+    dataset_dir,
+) -> dict: # As `train_stage`
+    "Make the version, and write the metrics."
+    stage, settings, space = keep.stage, keep.settings, keep.space
     losses = {k: float(v) for k, v in keep.rows[-1].items() if k.endswith("_loss")}
     record = {**settings, "started_from" if stage == "joint" else "trained_with": keep.run_of["from"], "metrics": losses, **provenance(dataset_dir, keep.run_of["started"])}
-    done = {"stage": stage, "versions": models.save(learn.model.nets, order if stage == "joint" else [stage], record), **settings, **losses}
+    done = {"stage": stage, "versions": Versions(space.models).save(nets, list(STAGES) if stage == "joint" else [stage], record), **settings, **losses}
     write_json(done, space.metrics/f"{stage}.json")
     return done
