@@ -116,7 +116,7 @@ class PrimaryColorizer(nn.Module):
         attention, # `AttentionOutput` of the page
         corners: list[tuple[int, int]], # (top, left) of each patch, multiples of 16
         size: tuple[int, int], # (height, width) of a patch
-        vivid: float = VIVID, # Times the chroma of the mean
+        vivid: float = VIVID, # 0: careful, the mean of the likely colours; 1: what is common anywhere counts for nothing
         batch: int = 8, # Patches at a time: memory stays flat
     ): # (N, 3, h/2, w/2), L̂ab
         "Colour the priority patches of one page."
@@ -127,7 +127,7 @@ class PrimaryColorizer(nn.Module):
             half = [(t // 2, l // 2) for t, l in some]
             scores = self(cut_patches(L, some, size), cut_patches(gate, some, size), cut_patches(plan, half, (size[0] // 2, size[1] // 2)),
                           attention.tokens.expand(len(some), -1, -1, -1))
-            out.append(as_colour(scores, vivid))
+            out.append(as_colour(scores, vivid * self.unet.head.rare))
         return torch.cat(out) if out else L.new_zeros(0, 3, size[0] // 2, size[1] // 2)
 
 # %% ../nbs/04_colorizers.ipynb #811502a3
@@ -153,7 +153,7 @@ class SecondaryColorizer(nn.Module):
     @torch.no_grad()
     def predict(self, L, gate, plan, known, vivid: float = VIVID): # As `forward`, and as above; -> (B, 3, H/8, W/8), L̂ab
         "Colour a page in one piece."
-        return as_colour(self(L, gate, plan, known), vivid)
+        return as_colour(self(L, gate, plan, known), vivid * self.unet.head.rare)
 
 # %% ../nbs/04_colorizers.ipynb #d3c6f120
 STAGES = {"attention": ("attention",), "primary": ("gate", "primary"), "secondary": ("secondary",)} # Networks in each stage's file

@@ -15,7 +15,7 @@ from kornia.color import rgb_to_lab
 
 # %% ../nbs/00f_palette.ipynb #2156e1a6
 STEP = 15. # Of the grid, Delta-E
-VIVID = 1.1 # Times the mean chroma, on finished pages
+VIVID = .8 # How much of what is common anywhere is taken away from finished pages
 
 @cache
 def chroma_bins() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: # (K, 2), a* b* of each bin; (R, C), a bin's index at each place of the grid, -1 for none; (2,), the grid's lowest place
@@ -54,11 +54,12 @@ def chroma_surprise(
 
 def as_colour(
     scores: torch.Tensor, # (B, 1 + K, h, w), of a `ColourHead`
-    vivid: float = 1., # Times the chroma of the mean
+    favour: torch.Tensor | float = 0., # (K,) or (B, K, h, w), nats: how much each bin is favoured beyond its score
 ) -> torch.Tensor: # (B, 3, h, w): L̂ 0..100, a*, b*
     "The lightness under the ink, and the mean of the likely colours."
-    ab = torch.einsum("bkhw,kc->bchw", scores[:, 1:].softmax(1), chroma_bins()[0].to(scores))
-    return torch.cat([100 * torch.sigmoid(scores[:, :1] + 2), vivid * ab], 1)
+    if isinstance(favour, torch.Tensor) and favour.ndim == 1: favour = favour[:, None, None]
+    likely = (scores[:, 1:] + favour).softmax(1)
+    return torch.cat([100 * torch.sigmoid(scores[:, :1] + 2), torch.einsum("bkhw,kc->bchw", likely, chroma_bins()[0].to(likely))], 1)
 
 class ColourHead(nn.Conv2d):
     "A last layer that scores each bin, after one channel for the lightness under the ink; untrained, it finds greys likely."
@@ -66,5 +67,14 @@ class ColourHead(nn.Conv2d):
         bins = chroma_bins()[0]
         super().__init__(ni, 1 + len(bins), 1)
         with torch.no_grad(): self.bias.copy_(torch.cat([torch.zeros(1), -bins.norm(dim=1) / 20]))
+        self.register_buffer("common", self.bias[1:].detach().softmax(0)) # (K,), how likely each bin is anywhere
 
-    def forward(self, x): return super().forward(x).float() # (B, ni, h, w) -> (B, 1 + K, h, w), nats
+    def forward(self, x): # (B, ni, h, w) -> (B, 1 + K, h, w), nats
+        scores = super().forward(x).float()
+        if self.training: self.common.lerp_(scores.detach()[:, 1:, ::2, ::2].softmax(1).mean((0, 2, 3)), .01)
+        return scores
+
+    @property
+    def rare(self) -> torch.Tensor: # (K,), nats
+        "How rare each bin is: -log of its likelihood anywhere, half mixed with an even one so that what was never seen stays unlikely."
+        return -(.5 * self.common + .5 / len(self.common)).log()

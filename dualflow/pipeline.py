@@ -112,12 +112,12 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         budget: float = .3, # Largest share of the page for the primary, 0..1
         threshold: float = 0., # Least expected colour detail of a priority patch, Delta-E
         height: int = WORKING_HEIGHT, # Working height, pixels
-        vivid: float = VIVID, # Chroma, times that of the mean of the likely colours: less is careful, more is garish
+        vivid: float = VIVID, # 0: careful, the mean of the likely colours; 1: what is common anywhere counts for nothing
         importance: torch.Tensor = None, # A map of your own, 0 or more, (h, w) of any size over the page; none: the attention model's
     ) -> Result:
         "Colour one page. Raises `PageError` if it cannot be read."
         if not 0 <= budget <= 1: raise DualflowError(f"budget {budget} is not a share between 0 and 1")
-        if not 0 <= vivid <= 3: raise DualflowError(f"vivid {vivid} is not between 0 (grey) and 3 (garish)")
+        if not 0 <= vivid <= 2: raise DualflowError(f"vivid {vivid} is not between 0 (careful) and 2 (garish)")
         clock, marks = time.perf_counter(), {}
         def mark(name):
             nonlocal clock

@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 from dualflow.colorizers import compose, transmission
 from dualflow.core import into_gamut
 from dualflow.fusion import harmonise, upsample_guided
-from dualflow.palette import as_colour, chroma_bins, chroma_surprise, spread_chroma
+from dualflow.palette import ColourHead, as_colour, chroma_bins, chroma_surprise, spread_chroma
 from dualflow.printing import STYLES, print_lightness
 from dualflow.splitting import cut_patches
 from kornia.color import rgb_to_lab
@@ -43,6 +43,14 @@ def test_a_colour_is_a_mixture_of_its_bins_and_what_is_sure_is_painted(seed):
     entropy = -(share.clamp(min=1e-9).log() * share).sum(1)
     assert (chroma_surprise(scores, ab) - entropy).abs().max() < .01   # no surprise beyond the mixture's own
     assert chroma_surprise(scores, -ab - 20).mean() > 3
+
+
+def test_what_is_common_is_learned_in_training_alone_and_rare_is_favoured():
+    head = ColourHead(4)
+    with torch.no_grad(): head.weight.zero_(); head.bias[5] = 9.
+    head.eval()(torch.rand(1, 4, 8, 8)); assert head.common.argmax() != 4
+    for _ in range(400): head.train()(torch.rand(1, 4, 8, 8))
+    assert head.common.argmax() == 4 and head.rare.argmin() == 4 and head.common[4] > .9
 
 
 def test_ink_is_never_lightened_by_a_full_gate():
