@@ -82,7 +82,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(Residual(b + a, a) for a, b in zip(widths, widths[1:]))
         self.head = ColourHead(widths[0])
 
-    def forward(self, x, tokens=None, every: int = 1): # `every`: score one pixel of every so many, in both directions
+    def forward(self, x, tokens=None):
         levels = [self.stem(x)]
         for down in self.down: levels.append(down(levels[-1]))
         x = levels.pop()
@@ -90,7 +90,7 @@ class UNet(nn.Module):
         for up in reversed(self.up):
             skip = levels.pop()
             x = up(torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="nearest"), skip], 1))
-        return self.head(x[..., every // 2::every, every // 2::every])
+        return self.head(x)
 
 # %% ../nbs/04_colorizers.ipynb #4986efa4
 class PrimaryColorizer(nn.Module):
@@ -105,9 +105,9 @@ class PrimaryColorizer(nn.Module):
         gate, # (N, 1, h, w)
         plan, # (N, 3, h/2, w/2): the colour plan at the patches' places
         tokens, # (N, token_dim, H/32, W/32): of each patch's page
-    ): # (N, 1 + K, h/2, w/2), scores; in training (h/4, w/4), of every second pixel
+    ): # (N, 1 + K, h/2, w/2), scores
         fold = F.pixel_unshuffle(torch.cat([L / 50 - 1, gate], 1), 2)
-        return self.unet(torch.cat([fold, plan[:, :1] / 50 - 1, plan[:, 1:] / 110], 1), tokens, 2 if self.training else 1)
+        return self.unet(torch.cat([fold, plan[:, :1] / 50 - 1, plan[:, 1:] / 110], 1), tokens)
 
     @torch.no_grad()
     def predict(self,

@@ -93,11 +93,11 @@ def colour_loss(
     passes: torch.Tensor, # (B, 1, H, W), transmission of the ink
     truth: torch.Tensor, # (B, 3 or more, H, W), true Lab first
 ) -> torch.Tensor: # Scalar
-    "How wrong the composed page is at the resolution of the scores: |dL| / 10 + |dab|^2 / 150 + surprise / 4."
+    "How wrong the composed page is at the resolution of the scores: half the surprise at its chroma, in nats, and |dL| in tenths."
     factor = truth.shape[-1] // scores.shape[-1]
-    true, passes, made = F.avg_pool2d(truth[:, :3], factor), F.avg_pool2d(passes, factor), as_colour(scores)
-    return ((made[:, :1] * passes - true[:, :1]).abs().mean() / 10 + (made - true)[:, 1:].square().sum(1).mean() / 150
-            + chroma_surprise(scores, true[:, 1:]).mean() / 4)
+    true, passes = F.avg_pool2d(truth[:, :3], factor), F.avg_pool2d(passes, factor)
+    lightness = as_colour(scores)[:, :1] * passes
+    return (lightness - true[:, :1]).abs().mean() / 10 + chroma_surprise(scores, true[:, 1:]).mean() / 2
 
 # %% ../nbs/07_training.ipynb #51d5685d
 def ranking_loss(
@@ -165,7 +165,7 @@ class DualFlowTrainer(nn.Module):
             out["primary"] = self.nets.primary(cut(L, 1), cut(gate, 1), cut(plan, 2), tokens)
             if self.reach < 3: return out
             known = L.new_zeros(L.shape[0], 4, L.shape[-2] // 8, L.shape[-1] // 8)
-            with torch.no_grad(): small = F.adaptive_avg_pool2d(as_colour(out["primary"]), side // 8)
+            small = F.avg_pool2d(as_colour(out["primary"]), 4)
             for (i, t, l), colour in zip(patches, small):
                 if self.training and torch.rand(()) < self.drop_known: continue
                 known[i, :3, t // 8:(t + side) // 8, l // 8:(l + side) // 8] = colour
@@ -189,8 +189,8 @@ class DualFlowTrainer(nn.Module):
             weight = (1 - L / 100) * (gate >= 0)
             parts["gate"] = (F.binary_cross_entropy_with_logits(out["gate_logits"] + 2, gate.clamp(min=0), reduction="none") * weight).sum() / weight.sum().clamp(min=1)
         if "primary" in self.trains:
-            side, every = min(PATCH, L.shape[-1]), 2 if self.nets.primary.training else 1
-            cut = lambda x: F.avg_pool2d(torch.stack([x[i, :, t:t + side, l:l + side] for i, t, l in out["patches"]]), 2)[..., every // 2::every, every // 2::every]
+            side = out["primary"].shape[-1] * 2
+            cut = lambda x: torch.stack([x[i, :, t:t + side, l:l + side] for i, t, l in out["patches"]])
             parts["primary"] = colour_loss(out["primary"], cut(out["passes"]), cut(lab))
         if "secondary" in self.trains: parts["secondary"] = colour_loss(out["secondary"], out["passes"], lab)
         return parts
