@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_lightness
+from dualflow.core import grey_image, load_page, page_lab, page_lightness
 from dualflow.evaluation import evaluate_page
 from dualflow.pipeline import DualFlow, colorize_image, has_colour
 from dualflow.printing import manga_bw
@@ -81,12 +81,6 @@ def test_real_pages_come_closer_to_the_truth(flow, comics, style, gain):
     rows = [evaluate_page(flow, load_page(comics / "val" / o), style)[0] for o in ("peppercarrot/E18P03.jpg", "peppercarrot/E19P04.jpg")]
     mean = lambda k: sum(o[k] for o in rows) / len(rows)
     assert mean("gain_db") > gain and mean("ciede2000") < mean("grey_ciede2000") and mean("colourfulness") > .4
-
-
-def test_vivid_is_a_taste(flow):
-    chroma = [page_lab(flow.colorize(SAMPLES[0], vivid=v).image)[:, 1:].norm(dim=1).mean() for v in (0, .5, 1)]
-    assert chroma[0] < chroma[1] < chroma[2]
-    with pytest.raises(DualflowError, match="vivid"): flow.colorize(SAMPLES[0], vivid=5)
 
 
 def test_dots_vanish_and_strokes_stay(flow, comics):

@@ -5,7 +5,6 @@ from hypothesis import given, settings, strategies as st
 from dualflow.colorizers import compose, transmission
 from dualflow.core import into_gamut
 from dualflow.fusion import harmonise, upsample_guided
-from dualflow.palette import ColourHead, as_colour, chroma_bins, chroma_surprise, spread_chroma
 from dualflow.printing import STYLES, print_lightness
 from dualflow.splitting import cut_patches
 from kornia.color import rgb_to_lab
@@ -29,28 +28,6 @@ def test_any_colour_becomes_one_that_exists_with_its_lightness(seed):
     rgb = into_gamut(lab)
     assert 0 <= rgb.min() and rgb.max() <= 1
     assert (rgb_to_lab(rgb)[:, 0] - lab[:, 0]).abs().max() < 1.
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(0, 2**31))
-def test_a_colour_is_a_mixture_of_its_bins_and_what_is_sure_is_painted(seed):
-    rgb = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(seed)).round(decimals=1)  # corners of the gamut too
-    ab = rgb_to_lab(rgb)[:, 1:]
-    index, share = spread_chroma(ab)
-    assert share.min() >= 0 and torch.allclose(share.sum(1), torch.ones(1, 4, 4))
-    scores = torch.full((1, 1 + len(chroma_bins()[0]), 4, 4), -30.).scatter(1, index + 1, share.clamp(min=1e-9).log())
-    assert (as_colour(scores)[:, 1:] - ab).abs().max() < .05
-    entropy = -(share.clamp(min=1e-9).log() * share).sum(1)
-    assert (chroma_surprise(scores, ab) - entropy).abs().max() < .01   # no surprise beyond the mixture's own
-    assert chroma_surprise(scores, -ab - 20).mean() > 3
-
-
-def test_what_is_common_is_learned_in_training_alone_and_rare_is_favoured():
-    head = ColourHead(4)
-    with torch.no_grad(): head.weight.zero_(); head.bias[5] = 9.
-    head.eval()(torch.rand(1, 4, 8, 8)); assert head.common.argmax() != 4
-    for _ in range(400): head.train()(torch.rand(1, 4, 8, 8))
-    assert head.common.argmax() == 4 and head.rare.argmin() == 4 and head.common[4] > .9
 
 
 def test_ink_is_never_lightened_by_a_full_gate():
