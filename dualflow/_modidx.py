@@ -353,8 +353,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                   'dualflow.metrics.seconds': ('metrics.html#seconds', 'dualflow/metrics.py')},
             'dualflow.palette': { 'dualflow.palette.ColourHead': ('palette.html#colourhead', 'dualflow/palette.py'),
                                   'dualflow.palette.ColourHead.__init__': ('palette.html#colourhead.__init__', 'dualflow/palette.py'),
-                                  'dualflow.palette.ColourHead.forward': ('palette.html#colourhead.forward', 'dualflow/palette.py'),
-                                  'dualflow.palette.ColourHead.rare': ('palette.html#colourhead.rare', 'dualflow/palette.py'),
                                   'dualflow.palette.as_colour': ('palette.html#as_colour', 'dualflow/palette.py'),
                                   'dualflow.palette.chroma_bins': ('palette.html#chroma_bins', 'dualflow/palette.py'),
                                   'dualflow.palette.chroma_surprise': ('palette.html#chroma_surprise', 'dualflow/palette.py'),

@@ -132,7 +132,7 @@ class AttentionModel(nn.Module):
         tokens = self.norm(tokens)
         x = self.join(torch.cat([cells, self.from_tokens(tokens)], 1))
         local = torch.cat([torch.log1p(f(L)) for f in LOCAL_MAPS], 1)
-        scores = self.plan(x)
+        scores = self.plan(x).float()
         return AttentionOutput(F.softplus(self.importance(torch.cat([x, local], 1)).float()), as_colour(scores), tokens, scores)
 
     @torch.no_grad()

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from .attention import AttentionModel, conv
 from .core import DualflowError, write_aside
-from .palette import VIVID, ColourHead, as_colour
+from .palette import ColourHead, as_colour
 from .splitting import cut_patches
 
 # %% ../nbs/04_colorizers.ipynb #ea333b27
@@ -107,7 +107,7 @@ class PrimaryColorizer(nn.Module):
         tokens, # (N, token_dim, H/32, W/32): of each patch's page
     ): # (N, 1 + K, h/2, w/2), scores
         fold = F.pixel_unshuffle(torch.cat([L / 50 - 1, gate], 1), 2)
-        return self.unet(torch.cat([fold, plan[:, :1] / 50 - 1, plan[:, 1:] / 110], 1), tokens)
+        return self.unet(torch.cat([fold, plan[:, :1] / 50 - 1, plan[:, 1:] / 110], 1), tokens).float()
 
     @torch.no_grad()
     def predict(self,
@@ -116,7 +116,7 @@ class PrimaryColorizer(nn.Module):
         attention, # `AttentionOutput` of the page
         corners: list[tuple[int, int]], # (top, left) of each patch, multiples of 16
         size: tuple[int, int], # (height, width) of a patch
-        vivid: float = VIVID, # 0: careful, the mean of the likely colours; 1: what is common anywhere counts for nothing
+        temperature: float = 1., # As in `as_colour`
         batch: int = 8, # Patches at a time: memory stays flat
     ): # (N, 3, h/2, w/2), L̂ab
         "Colour the priority patches of one page."
@@ -127,7 +127,7 @@ class PrimaryColorizer(nn.Module):
             half = [(t // 2, l // 2) for t, l in some]
             scores = self(cut_patches(L, some, size), cut_patches(gate, some, size), cut_patches(plan, half, (size[0] // 2, size[1] // 2)),
                           attention.tokens.expand(len(some), -1, -1, -1))
-            out.append(as_colour(scores, vivid * self.unet.head.rare))
+            out.append(as_colour(scores, temperature))
         return torch.cat(out) if out else L.new_zeros(0, 3, size[0] // 2, size[1] // 2)
 
 # %% ../nbs/04_colorizers.ipynb #811502a3
@@ -148,12 +148,12 @@ class SecondaryColorizer(nn.Module):
         colour, mask = known[:, :3], known[:, 3:]
         plan = F.interpolate(plan, scale_factor=2, mode="bilinear")
         scaled = [torch.cat([o[:, :1] / 50 - 1, o[:, 1:] / 110], 1) for o in (plan, colour)]
-        return self.unet(torch.cat([self.look(torch.cat([L / 50 - 1, gate], 1)), scaled[0], scaled[1] * mask, mask], 1))
+        return self.unet(torch.cat([self.look(torch.cat([L / 50 - 1, gate], 1)), scaled[0], scaled[1] * mask, mask], 1)).float()
 
     @torch.no_grad()
-    def predict(self, L, gate, plan, known, vivid: float = VIVID): # As `forward`, and as above; -> (B, 3, H/8, W/8), L̂ab
+    def predict(self, L, gate, plan, known, temperature: float = 1.): # As `forward`, and as `as_colour`; -> (B, 3, H/8, W/8), L̂ab
         "Colour a page in one piece."
-        return as_colour(self(L, gate, plan, known), vivid * self.unet.head.rare)
+        return as_colour(self(L, gate, plan, known), temperature)
 
 # %% ../nbs/04_colorizers.ipynb #d3c6f120
 STAGES = {"attention": ("attention",), "primary": ("gate", "primary"), "secondary": ("secondary",)} # Networks in each stage's file
