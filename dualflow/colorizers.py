@@ -16,9 +16,8 @@ import torch, torch.nn as nn, torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .attention import AttentionModel, conv
+from .attention import AttentionModel, as_colour, conv
 from .core import DualflowError, write_aside
-from .palette import ColourHead, as_colour
 from .splitting import cut_patches
 
 # %% ../nbs/04_colorizers.ipynb #ea333b27
@@ -73,14 +72,14 @@ class Context(nn.Module):
         return x + self.out(seen.transpose(1, 2).unflatten(-1, x.shape[-2:]))
 
 class UNet(nn.Module):
-    "Residual U-Net that scores colours; any input size."
-    def __init__(self, ni: int, widths: tuple, token_dim: int = 0):
+    "Residual U-Net; any input size."
+    def __init__(self, ni: int, no: int, widths: tuple, token_dim: int = 0):
         super().__init__()
         self.stem = conv(ni, widths[0])
         self.down = nn.ModuleList(nn.Sequential(conv(a, b, 2), Residual(b, b)) for a, b in zip(widths, widths[1:]))
         self.context = Context(widths[-1], token_dim) if token_dim else None
         self.up = nn.ModuleList(Residual(b + a, a) for a, b in zip(widths, widths[1:]))
-        self.head = ColourHead(widths[0])
+        self.head = nn.Conv2d(widths[0], no, 1)
 
     def forward(self, x, tokens=None):
         levels = [self.stem(x)]
@@ -98,16 +97,16 @@ class PrimaryColorizer(nn.Module):
     def __init__(self, widths: tuple = (32, 64, 128, 192), token_dim: int = 192):
         super().__init__()
         self.config = dict(widths=tuple(widths), token_dim=token_dim)
-        self.unet = UNet(11, widths, token_dim)
+        self.unet = UNet(11, 3, widths, token_dim)
 
     def forward(self,
         L, # (N, 1, h, w): patches of the page, sides even
         gate, # (N, 1, h, w)
         plan, # (N, 3, h/2, w/2): the colour plan at the patches' places
         tokens, # (N, token_dim, H/32, W/32): of each patch's page
-    ): # (N, 1 + K, h/2, w/2), scores
+    ): # (N, 3, h/2, w/2), L̂ab
         fold = F.pixel_unshuffle(torch.cat([L / 50 - 1, gate], 1), 2)
-        return self.unet(torch.cat([fold, plan[:, :1] / 50 - 1, plan[:, 1:] / 110], 1), tokens).float()
+        return as_colour(self.unet(torch.cat([fold, plan[:, :1] / 50 - 1, plan[:, 1:] / 110], 1), tokens))
 
     @torch.no_grad()
     def predict(self,
@@ -116,18 +115,16 @@ class PrimaryColorizer(nn.Module):
         attention, # `AttentionOutput` of the page
         corners: list[tuple[int, int]], # (top, left) of each patch, multiples of 16
         size: tuple[int, int], # (height, width) of a patch
-        temperature: float = 1., # As in `as_colour`
         batch: int = 8, # Patches at a time: memory stays flat
-    ): # (N, 3, h/2, w/2), L̂ab
+    ): # (N, 3, h/2, w/2)
         "Colour the priority patches of one page."
         plan = F.interpolate(attention.plan, scale_factor=8, mode="bilinear")
         out = []
         for i in range(0, len(corners), batch):
             some = corners[i:i + batch]
             half = [(t // 2, l // 2) for t, l in some]
-            scores = self(cut_patches(L, some, size), cut_patches(gate, some, size), cut_patches(plan, half, (size[0] // 2, size[1] // 2)),
-                          attention.tokens.expand(len(some), -1, -1, -1))
-            out.append(as_colour(scores, temperature))
+            out.append(self(cut_patches(L, some, size), cut_patches(gate, some, size), cut_patches(plan, half, (size[0] // 2, size[1] // 2)),
+                            attention.tokens.expand(len(some), -1, -1, -1)))
         return torch.cat(out) if out else L.new_zeros(0, 3, size[0] // 2, size[1] // 2)
 
 # %% ../nbs/04_colorizers.ipynb #811502a3
@@ -137,23 +134,20 @@ class SecondaryColorizer(nn.Module):
         super().__init__()
         self.config = dict(widths=tuple(widths))
         self.look = nn.Sequential(nn.PixelUnshuffle(4), conv(32, 48), conv(48, 48, 2))
-        self.unet = UNet(48 + 7, widths)
+        self.unet = UNet(48 + 7, 3, widths)
 
     def forward(self,
         L, # (B, 1, H, W), sides multiples of 16
         gate, # (B, 1, H, W)
         plan, # (B, 3, H/16, W/16)
         known, # (B, 4, H/8, W/8): L̂ab, and a mask 0..1
-    ): # (B, 1 + K, H/8, W/8), scores
+    ): # (B, 3, H/8, W/8), L̂ab
         colour, mask = known[:, :3], known[:, 3:]
         plan = F.interpolate(plan, scale_factor=2, mode="bilinear")
         scaled = [torch.cat([o[:, :1] / 50 - 1, o[:, 1:] / 110], 1) for o in (plan, colour)]
-        return self.unet(torch.cat([self.look(torch.cat([L / 50 - 1, gate], 1)), scaled[0], scaled[1] * mask, mask], 1)).float()
+        return as_colour(self.unet(torch.cat([self.look(torch.cat([L / 50 - 1, gate], 1)), scaled[0], scaled[1] * mask, mask], 1)))
 
-    @torch.no_grad()
-    def predict(self, L, gate, plan, known, temperature: float = 1.): # As `forward`, and as `as_colour`; -> (B, 3, H/8, W/8), L̂ab
-        "Colour a page in one piece."
-        return as_colour(self(L, gate, plan, known), temperature)
+    predict = torch.no_grad()(forward)
 
 # %% ../nbs/04_colorizers.ipynb #d3c6f120
 STAGES = {"attention": ("attention",), "primary": ("gate", "primary"), "secondary": ("secondary",)} # Networks in each stage's file

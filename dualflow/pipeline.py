@@ -21,7 +21,6 @@ from .attention import AttentionMap
 from .colorizers import STAGES, Networks, Versions, transmission
 from .core import CELL, WORKING_HEIGHT, DualflowError, half_precision, load_page, page_lab, page_lightness, pick_device, working_page
 from .fusion import Fused, finish_page, merge_colorizations
-from .palette import VIVID
 from .splitting import PATCH, Region, as_regions, choose_patches
 
 # %% ../nbs/08_pipeline.ipynb #f5268ff2
@@ -112,12 +111,12 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         budget: float = .3, # Largest share of the page for the primary, 0..1
         threshold: float = 0., # Least expected colour detail of a priority patch, Delta-E
         height: int = WORKING_HEIGHT, # Working height, pixels
-        vivid: float = VIVID, # 0: careful, the mean of the likely colours; 1: what is common anywhere counts for nothing
+        vivid: float = 1., # Chroma, times that of the networks: less is careful, more is garish
         importance: torch.Tensor = None, # A map of your own, 0 or more, (h, w) of any size over the page; none: the attention model's
     ) -> Result:
         "Colour one page. Raises `PageError` if it cannot be read."
         if not 0 <= budget <= 1: raise DualflowError(f"budget {budget} is not a share between 0 and 1")
-        if not 0 <= vivid <= 2: raise DualflowError(f"vivid {vivid} is not between 0 (careful) and 2 (garish)")
+        if not 0 <= vivid <= 3: raise DualflowError(f"vivid {vivid} is not between 0 (grey) and 3 (garish)")
         clock, marks = time.perf_counter(), {}
         def mark(name):
             nonlocal clock
@@ -135,15 +134,16 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         corners, size = [(r * CELL, c * CELL) for r, c, _ in chosen], tuple(min(PATCH, o) for o in L.shape[-2:])
         mark("splitting")
         gate = self.nets.gate(L)  # trained with the primary, and counted with it
-        with half_precision(self.device): primary = self.nets.primary.predict(L, gate, attention, corners, size, vivid)
+        with half_precision(self.device): primary = self.nets.primary.predict(L, gate, attention, corners, size)
         mark("primary")
         known = L.new_zeros(1, 4, L.shape[-2] // 8, L.shape[-1] // 8)
         for (t, l), colour in zip(corners, F.avg_pool2d(primary, 4) if corners else primary):
             place = ..., slice(t // 8, (t + size[0]) // 8), slice(l // 8, (l + size[1]) // 8)
             known[place] = torch.cat([colour, torch.ones_like(colour[:1])])
-        with half_precision(self.device): secondary = self.nets.secondary.predict(L, gate, attention.plan, known, vivid)
+        with half_precision(self.device): secondary = self.nets.secondary.predict(L, gate, attention.plan, known)
         mark("secondary")
         fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], F.avg_pool2d(transmission(L, gate), 2) * 100)
+        fused.colour[:, 1:] *= vivid
         done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
         mark("fusion")
         return Result(done, seen, as_regions(chosen, seen.scale, image.size), L, gate, primary, secondary, fused, corners, marks)

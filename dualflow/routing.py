@@ -17,7 +17,6 @@ from fastai.torch_core import num_distrib, set_seed
 
 from .colorizers import Networks, Versions, compose, transmission
 from .core import CELL, DualflowError, Workspace, half_precision, pick_device
-from .palette import as_colour
 from .splitting import PATCH
 from .training import PRESETS, SeedEpochs, now, page_loaders, provenance, ranking_loss
 
@@ -40,12 +39,12 @@ def both_flows(
     "Every place coloured by each of the two flows."
     gate, side = nets.gate(L), min(PATCH, *L.shape[-2:])
     plan = F.interpolate(attention.plan, scale_factor=8, mode="bilinear")
-    fill = as_colour(nets.secondary(L, gate, attention.plan, L.new_zeros(len(L), 4, L.shape[-2] // 8, L.shape[-1] // 8)))
+    fill = nets.secondary(L, gate, attention.plan, L.new_zeros(len(L), 4, L.shape[-2] // 8, L.shape[-1] // 8))
     painted, count = torch.zeros_like(plan), torch.zeros_like(plan[:, :1])
     for t in tile(L.shape[-2], side):
         for l in tile(L.shape[-1], side):
             cut = lambda x, k: x[..., t // k:(t + side) // k, l // k:(l + side) // k]
-            cut(painted, 2).add_(as_colour(nets.primary(cut(L, 1), cut(gate, 1), cut(plan, 2), attention.tokens))); cut(count, 2).add_(1)
+            cut(painted, 2).add_(nets.primary(cut(L, 1), cut(gate, 1), cut(plan, 2), attention.tokens).to(plan)); cut(count, 2).add_(1)
     return F.interpolate(fill, scale_factor=4, mode="bilinear"), painted / count, transmission(L, gate)
 
 def saved_error(

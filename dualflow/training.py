@@ -33,7 +33,6 @@ from .augmentation import cut_view, print_views
 from .colorizers import STAGES, Networks, Versions, compose, transmission
 from .core import CELL, WORKING_HEIGHT, DualflowError, Workspace, half_precision, into_gamut, pick_device, save_page, to_image, write_aside
 from .dataset import DatasetLoader, write_json
-from .palette import as_colour, chroma_surprise
 from .printing import STYLES
 from .splitting import PATCH, choose_patches
 from .streaming import INDEX, PatchCache, ShardPages, ShardViews, working_halves
@@ -89,15 +88,15 @@ def page_loaders(
 
 # %% ../nbs/07_training.ipynb #03088271
 def colour_loss(
-    scores: torch.Tensor, # (B, 1 + K, h, w), of a `ColourHead`
+    colour: torch.Tensor, # (B, 3, h, w), L̂ab
     passes: torch.Tensor, # (B, 1, H, W), transmission of the ink
     truth: torch.Tensor, # (B, 3 or more, H, W), true Lab first
 ) -> torch.Tensor: # Scalar
-    "How wrong the composed page is at the resolution of the scores: half the surprise at its chroma, in nats, and |dL| in tenths."
-    factor = truth.shape[-1] // scores.shape[-1]
-    true, passes = F.avg_pool2d(truth[:, :3], factor), F.avg_pool2d(passes, factor)
-    lightness = as_colour(scores)[:, :1] * passes
-    return (lightness - true[:, :1]).abs().mean() / 10 + chroma_surprise(scores, true[:, 1:]).mean() / 2
+    "Error of the composed page at the resolution of `colour`: |dL| + (1 + chroma / 30) |dab|^2 / 15, in tenths of Delta-E."
+    factor = truth.shape[-1] // colour.shape[-1]
+    true, made = F.avg_pool2d(truth[:, :3], factor), compose(colour, F.avg_pool2d(passes, factor))
+    rare = 1 + (true[:, 1:].square().sum(1) + 1e-3).sqrt() / 30
+    return ((made[:, 0] - true[:, 0]).abs() + rare * (made - true)[:, 1:].square().sum(1) / 15).mean() / 10
 
 # %% ../nbs/07_training.ipynb #51d5685d
 def ranking_loss(
@@ -165,7 +164,7 @@ class DualFlowTrainer(nn.Module):
             out["primary"] = self.nets.primary(cut(L, 1), cut(gate, 1), cut(plan, 2), tokens)
             if self.reach < 3: return out
             known = L.new_zeros(L.shape[0], 4, L.shape[-2] // 8, L.shape[-1] // 8)
-            small = F.avg_pool2d(as_colour(out["primary"]), 4)
+            small = F.avg_pool2d(out["primary"], 4)
             for (i, t, l), colour in zip(patches, small):
                 if self.training and torch.rand(()) < self.drop_known: continue
                 known[i, :3, t // 8:(t + side) // 8, l // 8:(l + side) // 8] = colour
@@ -183,7 +182,7 @@ class DualFlowTrainer(nn.Module):
         if "attention" in self.trains:
             detail = colour_detail(lab)
             parts["importance"] = ranking_loss(out["attention"].importance, detail) + .1 * F.poisson_nll_loss(out["attention"].importance, detail, log_input=False)
-            parts["plan"] = colour_loss(out["attention"].scores, true_passes, lab)
+            parts["plan"] = colour_loss(out["attention"].plan, true_passes, lab)
         if "gate" in self.trains:
             # Weighted by how dark a pixel is: on bare paper the gate has nothing to decide. Scanned pairs have no true gate.
             weight = (1 - L / 100) * (gate >= 0)
@@ -279,12 +278,12 @@ def view_grid(
     was = trainer.training
     out = trainer.eval()(L)
     trainer.train(was)
-    colour = as_colour(out.get("secondary", out["attention"].scores))
+    colour = out.get("secondary", out["attention"].plan)
     passes = out.get("passes", transmission(truth[:, 4:], truth[:, 3:4].abs()))
     colour = F.interpolate(colour, size=L.shape[-2:], mode="bilinear")
     if "primary" in out:
         side = out["primary"].shape[-1] * 2
-        for (i, t, l), p in zip(out["patches"], F.interpolate(as_colour(out["primary"]), scale_factor=2, mode="bilinear")): colour[i, :, t:t + side, l:l + side] = p
+        for (i, t, l), p in zip(out["patches"], F.interpolate(out["primary"], scale_factor=2, mode="bilinear")): colour[i, :, t:t + side, l:l + side] = p
     grey = torch.cat([L, torch.zeros_like(L), torch.zeros_like(L)], 1)
     rows = [into_gamut(o.cpu().float()) for o in (grey, compose(colour, passes), truth[:, :3])]
     return to_image(torch.cat([torch.cat(list(o), -1) for o in rows], -2))
