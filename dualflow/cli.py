@@ -62,8 +62,9 @@ def _place(parts, taken):
 @command(opt("--input", required=True, help="a page, a folder of pages, a CBZ or a PDF"),
          opt("--output", required=True, help="a file for a page, a CBZ for a CBZ or PDF, a folder for a folder"),
          opt("--budget", type=float, default=.3, help="largest share of the page for the primary colorizer"),
+         opt("--vivid", type=float, default=1., help="chroma, times that of the networks: 0.8 is careful, 1.3 bold"),
          opt("--all", action="store_true", help="colour pages that are in colour already, too"), WEIGHTS)
-def colorize(input, output, budget, all, weights):
+def colorize(input, output, budget, vivid, all, weights):
     "Colour a black-and-white page, a folder of pages, a CBZ or a PDF."
     from dualflow.core import DualflowError, PageError, load_page, save_page, write_aside
     from dualflow.pipeline import has_colour
@@ -103,7 +104,7 @@ def colorize(input, output, budget, all, weights):
                 page = load_page(source.read(), name=source.label)
                 if len(pages) > 1 and not all and has_colour(page): image = page; _say(i, len(pages), source.name, "in colour already, kept as it is")
                 else:
-                    result = flow.colorize(page, budget=budget); image = result.image
+                    result = flow.colorize(page, budget=budget, vivid=vivid); image = result.image
                     _say(i, len(pages), source.name, f"{image.width} x {image.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s")
             except DualflowError as e: fail(e, source.label); continue
             yield source, places[i - 1], image

@@ -55,7 +55,8 @@ def test_folder_and_archive_go_on_after_a_bad_page(tmp_path):
 
 @pytest.mark.parametrize("args, word", [(["--input", "nowhere.png", "--output", "o.png"], "nowhere.png"), (["--input", str(SAMPLES[0]), "--output", "o.xyz"], "format"),
                                         (["--input", str(SAMPLES[0]), "--output", "o.png", "--weights", "/no/such/folder"], "no such folder"),
-                                        (["--input", str(SAMPLES[0]), "--output", "o.png", "--budget", "3"], "budget")])
+                                        (["--input", str(SAMPLES[0]), "--output", "o.png", "--budget", "3"], "budget"),
+                                        (["--input", str(SAMPLES[0]), "--output", "o.png", "--vivid", "9"], "vivid")])
 def test_mistakes_are_one_line(tmp_path, args, word):
     done = command("colorize", *args, cwd=tmp_path)
     assert done.returncode == 1 and word in done.stderr and "Traceback" not in done.stderr and not list(tmp_path.iterdir())
@@ -81,6 +82,11 @@ def test_real_pages_come_closer_to_the_truth(flow, comics, style, gain):
     rows = [evaluate_page(flow, load_page(comics / "val" / o), style)[0] for o in ("peppercarrot/E18P03.jpg", "peppercarrot/E19P04.jpg")]
     mean = lambda k: sum(o[k] for o in rows) / len(rows)
     assert mean("gain_db") > gain and mean("ciede2000") < mean("grey_ciede2000") and mean("colourfulness") > .4
+
+
+def test_vivid_is_a_taste(flow):
+    chroma = [page_lab(flow.colorize(SAMPLES[0], vivid=v).image)[:, 1:].norm(dim=1).mean() for v in (0, 1, 1.3)]
+    assert chroma[0] < .5 < chroma[1] < chroma[2] < 1.5 * chroma[1]
 
 
 def test_dots_vanish_and_strokes_stay(flow, comics):
