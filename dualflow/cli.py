@@ -255,24 +255,31 @@ def evaluate(dataset_dir, weights, styles, pages, save):
 @command(WEIGHTS, opt("--width", type=int, default=992), opt("--height", type=int, default=1401), opt("--repeat", type=int, default=3, help="times to run"),
          opt("--streaming", action="store_true", help="instead: pages a second from a folder, from shards and from a cache, and the memory they take"),
          opt("--routers", action="store_true", help="instead: compare random, simple, learned and ideal choices of patches on the pages of --dataset_dir"),
-         opt("--dataset_dir", help="with --routers: folder of a dataset; its colour halves are the truth"),
-         opt("--pages", type=int, default=8, help="with --routers: look at this many pages, spread evenly"),
-         opt("--style", default="screentone", choices=("gray", "lineart", "screentone"), help="with --routers: print the pages in this style"),
-         opt("--save", help="with --routers: write the rows to this .json or .csv file, and the figure beside it"))
-def bench(weights, width, height, repeat, streaming, routers, dataset_dir, pages, style, save):
+         opt("--guidance", action="store_true", help="instead: what 5, 20 and 100 true colours, or a reference page, bring on the pages of --dataset_dir, reduced to --height"),
+         opt("--dataset_dir", help="with --routers or --guidance: folder of a dataset; its colour halves are the truth"),
+         opt("--pages", type=int, default=8, help="with --routers or --guidance: look at this many pages, spread evenly"),
+         opt("--style", default="screentone", choices=("gray", "lineart", "screentone"), help="with --routers or --guidance: print the pages in this style"),
+         opt("--save", help="with --routers or --guidance: write the rows to this .json or .csv file, and the figure of the routers beside it"))
+def bench(weights, width, height, repeat, streaming, routers, guidance, dataset_dir, pages, style, save):
     "Cost of colouring a drawn page: arithmetic, seconds and memory, in one run."
     show = lambda lines: [print(f"{name:28} {value}", flush=True) for name, value in lines.items()]
     if streaming:
         from dualflow.streaming import bench_streaming
         for some in ((10_000, (64, 96)), (12, (1984, 2816))): show(bench_streaming(*some))
-    elif routers:
+    elif routers or guidance:
         from dualflow.core import DualflowError
         from dualflow.dataset import DatasetLoader
-        from dualflow.evaluation import save_rows, spread
+        from dualflow.evaluation import compare_guidance, save_rows, spread
+        if not dataset_dir: raise DualflowError("--routers and --guidance need pages in colour; name a dataset with --dataset_dir")
+        flow, data, on_page = _load_flow(weights), DatasetLoader(dataset_dir), lambda i, n, name: print(f"\r[{i}/{n}] {name:40.40}", end="", file=sys.stderr, flush=True)
+        if guidance:
+            rows = compare_guidance(flow, data, pages, style=style, height=height, on_page=on_page)
+            print("\n| guidance | pages | PSNR, dB | gain, dB |\n| --- | ---: | ---: | ---: |")
+            for o in rows: print(f"| {o['guidance']} | {o['pages']} | {o['psnr']:.2f} | {o['gain_db']:+.2f} |")
+            if save: save_rows(rows, save)
+            return
         from dualflow.routers import compare_routers, plot_routers, routers_table
-        if not dataset_dir: raise DualflowError("--routers needs pages in colour; name a dataset with --dataset_dir")
-        rows = compare_routers(_load_flow(weights), spread(DatasetLoader(dataset_dir), pages), style=style,
-                               on_page=lambda i, n, name: print(f"\r[{i}/{n}] {name:40.40}", end="", file=sys.stderr, flush=True))
+        rows = compare_routers(flow, spread(data, pages), style=style, on_page=on_page)
         print("\n" + routers_table(rows))
         if save: plot_routers(rows).savefig(save_rows(rows, save).with_suffix(".png"), dpi=120)
     else:

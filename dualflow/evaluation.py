@@ -6,7 +6,7 @@ Docs: https://dualflow.readthedocs.io/evaluation.html.md"""
 
 # %% auto #0
 __all__ = ['COLUMNS', 'zone_and_borders', 'evaluate_page', 'spread', 'evaluate_dataset', 'format_table', 'save_rows',
-           'bench_page']
+           'true_hints', 'compare_guidance', 'bench_page']
 
 # %% ../nbs/08a_evaluation.ipynb #b12c9531
 import csv, json
@@ -18,7 +18,7 @@ import numpy as np, torch
 from PIL import Image
 
 from .attention import SIMPLE_MAPS, colour_detail, detail_share
-from .core import DualflowError, grey_image, page_lab, page_lightness, working_page, write_aside
+from .core import WORKING_HEIGHT, DualflowError, grey_image, page_lab, page_lightness, working_page, write_aside
 from .dataset import DatasetLoader
 from .drawing import draw_page
 from .metrics import bleed, colour_accuracy, count_macs, palette_distance, paper_tint, peak_memory, seam_index
@@ -114,6 +114,42 @@ def save_rows(
                 table.writeheader(); table.writerows(rows)
     except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); choose another folder") from None
     return path
+
+# %% ../nbs/08a_evaluation.ipynb #dd249fd9
+def true_hints(
+    true: Image.Image, # The page in colour
+    n: int, # Points
+    seed: int = 0,
+) -> list[tuple]: # (x, y, (r, g, b)) of each, for `DualFlow.colorize`
+    "Points at random places, with the mean colour around each."
+    reach = max(true.height // 350, 1)
+    spots = np.random.default_rng(seed).integers(0, true.size, (n, 2)).tolist()
+    around = lambda x, y: true.crop((max(x - reach, 0), max(y - reach, 0), min(x + reach + 1, true.width), min(y + reach + 1, true.height)))
+    return [(x, y, around(x, y).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))) for x, y in spots]
+
+def compare_guidance(
+    flow: DualFlow,
+    pages, # Of a dataset, with neighbours: a `DatasetLoader`
+    n: int = 6, # Look at this many, spread evenly
+    points=(5, 20, 100), # Hints a page
+    style: str = "gray", # How to print the pages
+    height: int = WORKING_HEIGHT, # Reduce the pages to this
+    on_page=None, # Called with (number, total, name)
+) -> list[dict]: # A row a kind of guidance: `guidance`, `pages`, `psnr`, `gain_db`
+    "What hints and a reference page bring, on pages whose true colours are known."
+    def reduced(image): return image.resize((round(image.width * height / image.height), height), Image.Resampling.LANCZOS) if image.height > height else image
+    chapters = [o.chapter for o in pages.records]
+    found = defaultdict(list)
+    for number, i in enumerate(chosen := spread(range(len(pages)), n), 1):
+        if on_page: on_page(number, len(chosen), pages[i].name)
+        true = reduced(pages[i].color)
+        bw = grey_image(print_lightness(page_lab(true)[:, :1], style).L)
+        ways = {"none": {}} | {f"{k} points": dict(hints=true_hints(true, k)) for k in points}
+        near = next((k for k in (i - 1, i + 1) if 0 <= k < len(pages) and chapters[k] == chapters[i]), None)
+        if near is not None: ways["reference"] = dict(reference=reduced(pages[near].color))
+        psnr = {k: colour_accuracy(flow.colorize(bw, height=height, **way).image, true)["psnr"] for k, way in ways.items()}
+        for k in ways: found[k].append((psnr[k], psnr[k] - psnr["none"]))
+    return [{"guidance": k, "pages": len(some), "psnr": mean(a for a, _ in some), "gain_db": mean(b for _, b in some)} for k, some in found.items()]
 
 # %% ../nbs/08a_evaluation.ipynb #92808a04
 def bench_page(

@@ -9,18 +9,19 @@ __all__ = ['EMBEDDED', 'CARD', 'find_weights', 'Result', 'DualFlow', 'colorize_i
 
 # %% ../nbs/08_pipeline.ipynb #64e78368
 import json, time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-import torch, torch.nn.functional as F
+import numpy as np, torch, torch.nn.functional as F
 from huggingface_hub import ModelHubMixin, snapshot_download
 from PIL import Image
 
 from .attention import AttentionMap
-from .colorizers import STAGES, Networks, Versions, transmission
-from .core import CELL, WORKING_HEIGHT, DualflowError, half_precision, load_page, page_lab, page_lightness, pick_device, working_page
-from .fusion import Fused, finish_page, merge_colorizations
+from .colorizers import Networks, Versions, transmission
+from .core import CELL, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness, pick_device, working_page
+from .fusion import Fused, finish_page, merge_colorizations, upsample_guided
+from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, take_lesson
 from .splitting import PATCH, Region, as_regions, choose_patches
 
 # %% ../nbs/08_pipeline.ipynb #f5268ff2
@@ -55,6 +56,7 @@ class Result:
     fused: Fused            # Both on one canvas, with the coherence report
     corners: list           # (top, left) of the patches on the working page
     seconds: dict           # What each step took
+    size: tuple[int, int]   # (h, w) of the working page before padding
 
     @property
     def report(self) -> dict: return self.fused.report
@@ -63,6 +65,10 @@ def _to_cells(importance, shape):
     "A map of any size as one value a cell."
     if importance.ndim != 2 or not importance.numel(): raise DualflowError(f"an importance map is (h, w); this one is {tuple(importance.shape)}")
     return F.adaptive_avg_pool2d(importance.detach().float().cpu()[None], shape)[0]
+
+def _same_page(hints, size): # A hint sheet as (1, 3, H, W) Lab and (1, 1, H, W) mask
+    sheet = hint_sheet(hints, size)
+    return page_lab(sheet), torch.from_numpy(np.array(sheet)[None, None, :, :, 3] > 0).float()
 
 CARD = """---
 {{ card_data }}
@@ -106,6 +112,18 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         except Exception as e: raise DualflowError(f"{repo_id}: cannot be published ({type(e).__name__}: {e}); log in with: hf auth login") from None
 
     @torch.no_grad()
+    def study(self,
+        color, # A page in colour: a path or a PIL image
+        like: Image.Image, # A black-and-white page that it shall guide
+        **options, # As for `colorize`
+    ) -> Lesson: # For `colorize(reference=...)`
+        "Print a coloured page like another, colour it, and learn from the difference. Raises `PageError` if it cannot be read."
+        color = load_page(color)
+        result = self.colorize(grey_image(print_alike(color, page_lightness(like))), **options)
+        known = known_colour(page_lab(color), torch.ones(1, 1, color.height, color.width), transmission(result.L, result.gate), result.size)
+        return take_lesson(result.L, F.avg_pool2d(result.fused.colour, 4), known, here=False)
+
+    @torch.no_grad()
     def colorize(self,
         page, # A path, a PIL image, or a `Page` of a dataset
         budget: float = .3, # Largest share of the page for the primary, 0..1
@@ -113,6 +131,8 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         height: int = WORKING_HEIGHT, # Working height, pixels
         vivid: float = 1., # Chroma, times that of the networks: less is careful, more is garish
         importance: torch.Tensor = None, # A map of your own, 0 or more, (h, w) of any size over the page; none: the attention model's
+        hints=None, # Colours at some places: an RGBA image over the page, painted where alpha > 0; or a list of points (x, y, (r, g, b))
+        reference=None, # A coloured page of the same work (a path or a PIL image), what `study` learned of one, or a list of these
     ) -> Result:
         "Colour one page. Raises `PageError` if it cannot be read."
         if not 0 <= budget <= 1: raise DualflowError(f"budget {budget} is not a share between 0 and 1")
@@ -140,13 +160,23 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         for (t, l), colour in zip(corners, F.avg_pool2d(primary, 4) if corners else primary):
             place = ..., slice(t // 8, (t + size[0]) // 8), slice(l // 8, (l + size[1]) // 8)
             known[place] = torch.cat([colour, torch.ones_like(colour[:1])])
+        if hints is not None:
+            told = known_colour(*_same_page(hints, image.size), transmission(L, gate), (h, w))
+            known = torch.where(told[:, 3:] > 0, told, known)
         with half_precision(self.device): secondary = self.nets.secondary.predict(L, gate, attention.plan, known)
         mark("secondary")
-        fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], F.avg_pool2d(transmission(L, gate), 2) * 100)
+        fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], light := F.avg_pool2d(transmission(L, gate), 2) * 100)
         fused.colour[:, 1:] *= vivid
+        lessons = [o if isinstance(o, Lesson) else self.study(o, image, budget=budget, height=height, vivid=vivid)
+                   for o in (reference if isinstance(reference, (list, tuple)) else [reference] if reference is not None else [])]
+        painted = F.avg_pool2d(fused.colour, 4)
+        if hints is not None: lessons.append(take_lesson(L, painted, told))
+        if any(len(o.look) for o in lessons):
+            guided = fused.colour + upsample_guided(correct(L, transmission(L, gate), painted, lessons), light)
+            fused = replace(fused, colour=torch.cat([guided[:, :1].clamp(0, 100), guided[:, 1:]], 1))
         done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
         mark("fusion")
-        return Result(done, seen, as_regions(chosen, seen.scale, image.size), L, gate, primary, secondary, fused, corners, marks)
+        return Result(done, seen, as_regions(chosen, seen.scale, image.size), L, gate, primary, secondary, fused, corners, marks, (h, w))
 
     __call__ = colorize
 
@@ -155,7 +185,7 @@ _embedded = lru_cache(DualFlow.from_pretrained)
 
 def colorize_image(
     bw_image, # A path or a PIL image
-    **options, # `budget`, `threshold`, `height`, `vivid` and `importance` of `DualFlow.colorize`
+    **options, # As for `DualFlow.colorize`
 ) -> Image.Image: # The coloured page, at the size of `bw_image`
     "Colour a page with the embedded weights."
     return _embedded().colorize(bw_image, **options).image

@@ -1,0 +1,90 @@
+"Hints and references: they do what they say, where they say it, and nothing where nothing is said."
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_lightness
+from dualflow.drawing import draw_page
+from dualflow.guidance import Lesson, correct, hint_sheet, take_lesson
+from dualflow.metrics import colour_accuracy
+from dualflow.pipeline import DualFlow
+from dualflow.printing import STYLES, manga_bw
+
+SIZE = 320, 448
+
+
+@pytest.fixture(scope="module")
+def flow(): return DualFlow.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def page(): return draw_page(11, size=SIZE).color
+
+
+@pytest.fixture(scope="module")
+def alone(flow, page): return flow.colorize(page.convert("L"))
+
+
+def test_without_guidance_nothing_changes(flow, page, alone):
+    "No hints, an empty sheet, no points, no reference: the same bits."
+    for options in (dict(hints=None), dict(hints=[]), dict(hints=Image.new("RGBA", SIZE)), dict(reference=[])):
+        assert flow.colorize(page.convert("L"), **options).image.tobytes() == alone.image.tobytes(), options
+
+
+@pytest.mark.parametrize("as_points", [True, False])
+def test_a_red_hint_reddens_its_surroundings_and_leaves_far_places_alone(flow, as_points):
+    "Three grey fields of different shade; the middle one is hinted."
+    grey = Image.new("L", (320, 640), 255)
+    for i, shade in enumerate((80, 150, 220)): ImageDraw.Draw(grey).rectangle((40, 20 + 210 * i, 280, 180 + 210 * i), fill=shade, outline=0, width=3)
+    before = flow.colorize(grey).image
+    hints = [(160, 310, (220, 40, 40))]
+    if not as_points: hints = Image.new("RGBA", grey.size); ImageDraw.Draw(hints).line((140, 310, 180, 310), fill=(220, 40, 40, 255), width=6)
+    after = flow.colorize(grey, hints=hints).image
+    moved = (page_lab(after) - page_lab(before))[0]
+    near, above, below = (moved[1:, 40 + 210 * i:160 + 210 * i, 60:260].mean((1, 2)) for i in (1, 0, 2))
+    assert near[0] > 20 and above.norm() < near.norm() / 4 and below.norm() < near.norm() / 4, (near, above, below)
+    assert (page_lab(after)[:, 0] - page_lightness(grey)[:, 0])[:, 440:].abs().mean() < 2
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_its_own_colours_as_reference_bring_a_page_closer(flow, page, style):
+    printed = grey_image(manga_bw(page, style).L)
+    psnr = [colour_accuracy(flow.colorize(printed, reference=o).image, page)["psnr"] for o in (None, page)]
+    assert psnr[1] > psnr[0] + .3, psnr
+
+
+def test_true_points_help_and_more_help_more(flow, page, alone):
+    spots = np.random.default_rng(0).integers(4, (SIZE[0] - 4, SIZE[1] - 4), (60, 2)).tolist()
+    points = [(x, y, page.crop((x - 4, y - 4, x + 4, y + 4)).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))) for x, y in spots]
+    psnr = [colour_accuracy(flow.colorize(page.convert("L"), hints=points[:n]).image, page)["psnr"] for n in (0, 10, 60)]
+    assert psnr[0] < psnr[1] and psnr[1] + .3 < psnr[2], psnr
+
+
+def test_a_studied_reference_is_as_good_as_the_page(flow, page, alone):
+    lesson = flow.study(page, page.convert("L"))
+    assert isinstance(lesson, Lesson) and not lesson.here
+    one, two = (flow.colorize(page.convert("L"), reference=o).image for o in (lesson, [page]))
+    assert one.tobytes() == two.tobytes() != alone.image.tobytes()
+
+
+def test_hints_decide_where_they_are_and_overrule_a_reference():
+    "At a known place the error vanishes; kin on another page say less than the place itself."
+    torch.manual_seed(0)
+    L, painted = torch.rand(1, 1, 128, 128) * 100, torch.randn(1, 3, 16, 16) * 20
+    known = torch.zeros(1, 4, 16, 16); known[..., 3, 3] = torch.tensor([50., 60., 10., 1.]); known[..., 9, 12] = torch.tensor([50., -60., 10., 1.])
+    here = take_lesson(L, painted, known)
+    there = Lesson(here.look, -here.off, here.place, here=False)
+    for lessons in ([here], [here, there]):
+        done = painted + correct(L, torch.ones_like(L), painted, lessons)
+        assert (done[0, 1, 3, 3] - 60).abs() < 6 and (done[0, 1, 9, 12] + 60).abs() < 6
+
+
+@pytest.mark.parametrize("hints, words", [(Image.new("RGB", SIZE), "transparent"), (Image.new("RGBA", (10, 10)), "page's size"), ([(1, 2)], "0..255"),
+                                          ([(400, 2, (1, 2, 3))], "320 x 448"), ([(1, 2, (300, 0, 0))], "0..255")])
+def test_wrong_hints_are_told_with_their_remedy(flow, page, hints, words):
+    with pytest.raises(DualflowError, match=words): flow.colorize(page.convert("L"), hints=hints)
+
+
+def test_a_reference_that_cannot_be_read_is_named(flow, page, tmp_path):
+    with pytest.raises(DualflowError, match="nowhere.png"): flow.colorize(page.convert("L"), reference=tmp_path / "nowhere.png")
