@@ -63,8 +63,11 @@ def _place(parts, taken):
          opt("--output", required=True, help="a file for a page, a CBZ for a CBZ or PDF, a folder for a folder"),
          opt("--budget", type=float, default=.3, help="largest share of the page for the primary colorizer"),
          opt("--vivid", type=float, default=1., help="chroma, times that of the networks: 0.8 is careful, 1.3 bold"),
-         opt("--all", action="store_true", help="colour pages that are in colour already, too"), WEIGHTS)
-def colorize(input, output, budget, vivid, all, weights):
+         opt("--all", action="store_true", help="colour pages that are in colour already, too"),
+         opt("--hints", help="for a single page: a picture of its size, transparent but where you painted colours"),
+         opt("--reference", nargs="+", default=[], help="coloured pages of the same work, whose colours to follow"),
+         opt("--consistent", action="store_true", help="follow the pages of the input that are in colour already, from each onwards, too"), WEIGHTS)
+def colorize(input, output, budget, vivid, all, hints, reference, consistent, weights):
     "Colour a black-and-white page, a folder of pages, a CBZ or a PDF."
     from dualflow.core import DualflowError, PageError, load_page, save_page, write_aside
     from dualflow.pipeline import has_colour
@@ -92,6 +95,14 @@ def colorize(input, output, budget, vivid, all, weights):
         inside = [*source.file.relative_to(input).parts[:-1], source.file.stem] if input.is_dir() else []
         if source.member: inside.append(os.path.splitext(source.member)[0])  # an archive inside the folder becomes a folder
         places.append(_place(inside, taken))
+    if consistent and WORLD > 1: raise DualflowError("--consistent follows the pages in their order: start a single process")
+    sheet, lessons = None, []
+    if hints:
+        if len(pages) != 1: raise DualflowError(f"{hints}: hints are for a single page, and {input} has {len(pages)}; colour that page alone")
+        from PIL import Image
+        try: sheet = Image.open(hints); sheet.load()
+        except (OSError, SyntaxError, ValueError) as e: raise PageError(hints, f"cannot be read as a picture ({e}); paint the hints on a transparent PNG") from None
+    references = [load_page(o) for o in reference]
     flow = _load_flow(weights)
     if WORLD > 1:
         import torch.distributed as others
@@ -102,9 +113,12 @@ def colorize(input, output, budget, vivid, all, weights):
         for i, source in list(enumerate(pages, 1))[RANK::WORLD]:
             try:
                 page = load_page(source.read(), name=source.label)
-                if len(pages) > 1 and not all and has_colour(page): image = page; _say(i, len(pages), source.name, "in colour already, kept as it is")
+                if len(pages) > 1 and not all and has_colour(page):
+                    image = page; _say(i, len(pages), source.name, "in colour already, kept as it is")
+                    if consistent: references.append(page)
                 else:
-                    result = flow.colorize(page, budget=budget, vivid=vivid); image = result.image
+                    while references: lessons.append(flow.study(references.pop(0), page, budget=budget, vivid=vivid))
+                    result = flow.colorize(page, budget=budget, vivid=vivid, hints=sheet, reference=lessons[-3:]); image = result.image
                     _say(i, len(pages), source.name, f"{image.width} x {image.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s")
             except DualflowError as e: fail(e, source.label); continue
             yield source, places[i - 1], image

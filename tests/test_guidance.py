@@ -1,4 +1,6 @@
 "Hints and references: they do what they say, where they say it, and nothing where nothing is said."
+import subprocess, sys
+
 import numpy as np
 import pytest
 import torch
@@ -88,3 +90,29 @@ def test_wrong_hints_are_told_with_their_remedy(flow, page, hints, words):
 
 def test_a_reference_that_cannot_be_read_is_named(flow, page, tmp_path):
     with pytest.raises(DualflowError, match="nowhere.png"): flow.colorize(page.convert("L"), reference=tmp_path / "nowhere.png")
+
+
+def run(*args):
+    code = "import sys; from dualflow.cli import colorize; sys.exit(colorize())"
+    return subprocess.run([sys.executable, "-W", "ignore", "-c", code, *map(str, args)], capture_output=True, text=True)
+
+
+def test_a_page_in_colour_leads_its_chapter(tmp_path, flow):
+    "Its lesson is learned once, and is the one that `reference` would have taught; without the option it is not."
+    lead, bw = draw_page(11, size=SIZE).color, draw_page(12, size=SIZE).color.convert("L")
+    (tmp_path / "in").mkdir(); lead.save(tmp_path / "in/p1.png"); bw.save(tmp_path / "in/p2.png")
+    for name, options in (("alone", ()), ("led", ("--consistent",)), ("shown", ("--reference", tmp_path / "in/p1.png"))):
+        done = run("--input", tmp_path / "in", "--output", tmp_path / name, *options)
+        assert done.returncode == 0, done.stderr
+    alone, led, shown = (load_page(tmp_path / o / "p2.png").tobytes() for o in ("alone", "led", "shown"))
+    assert led == shown != alone and led == flow.colorize(bw, reference=lead).image.tobytes()
+
+
+def test_the_command_takes_hints_and_names_what_is_wrong(tmp_path, page, alone):
+    page.convert("L").save(tmp_path / "p.png"); page.save(tmp_path / "opaque.png"); (tmp_path / "torn.png").write_bytes(b"no")
+    sheet = Image.new("RGBA", SIZE); ImageDraw.Draw(sheet).rectangle((100, 100, 130, 130), fill=(220, 40, 40, 255)); sheet.save(tmp_path / "hints.png")
+    done = run("--input", tmp_path / "p.png", "--output", tmp_path / "o.png", "--hints", tmp_path / "hints.png")
+    assert done.returncode == 0 and load_page(tmp_path / "o.png").tobytes() != alone.image.tobytes()
+    for name, words in (("opaque.png", "transparent"), ("torn.png", "torn.png"), ("nowhere.png", "nowhere.png")):
+        done = run("--input", tmp_path / "p.png", "--output", tmp_path / "x.png", "--hints", tmp_path / name)
+        assert done.returncode == 1 and words in done.stderr and "Traceback" not in done.stderr and not (tmp_path / "x.png").exists()
