@@ -3,6 +3,7 @@ import configparser, io, shutil, subprocess, sys
 from pathlib import Path
 from urllib.parse import urlparse
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -52,6 +53,17 @@ def test_handler_reads_tiff_and_cmyk(page, tmp_path):
     path = tmp_path/"scan.tif"
     Image.open(page).convert("CMYK").save(path)
     assert has_colour(colour_upload(path)[2])
+
+
+def test_handler_takes_strokes(page):
+    "A dab of red makes its place redder, and far places no less like before; without a stroke the page is not coloured again."
+    dab = Image.new("RGBA", (176, 248))  # a canvas of half the page's size
+    dab.paste((200, 30, 40, 255), (80, 120, 90, 130))
+    plain, guided = (np.asarray(colour_upload(page, .3, painted=o)[2]).astype(int) for o in (None, dict(layers=[dab])))
+    change = (guided - plain)[244:256, 164:176].mean((0, 1))
+    assert change[0] - change[1] > 20 and np.abs(guided - plain)[:40].mean() < np.abs(change).mean() / 4
+    for language in WORDS:
+        with pytest.raises(gr.Error, match=WORDS[language]["unpainted"]): colour_upload(page, .3, language=language, painted=dict(layers=[Image.new("RGBA", (176, 248))]))
 
 
 @pytest.mark.parametrize("content, complaint", [(b"", "empty"), (b"%PDF-1.7", "not a picture"), (b"<svg onload=alert(1)>", "not a picture")])
@@ -124,6 +136,7 @@ def browser():
 def visit(browser, url, locale):
     "A page of the browser on the demo, and the list of hosts that it asks."
     tab, asked = browser.new_page(locale=locale, viewport={"width": 1280, "height": 1100}), []
+    tab.set_default_timeout(120_000)
     tab.on("request", lambda o: asked.append(urlparse(o.url)))
     tab.goto(url)
     tab.locator("#colour").wait_for()
@@ -144,6 +157,35 @@ def test_browser_colours_a_page(browser, url, page):
         picture.hover()
         tab.locator("#fused a[download]").first.click()
     assert saved.value.suggested_filename.endswith(".png") and has_colour(Image.open(saved.value.path()))
+    assert {o.hostname for o in asked if o.scheme.startswith("http")} == {"127.0.0.1"}
+
+
+def test_browser_paints_and_colours_again(browser, url, page):
+    tab, asked = visit(browser, url, "en-GB")
+    tab.locator("input[type=file]").first.set_input_files(page)
+    tab.locator("#page img").first.wait_for()
+    tab.locator("#colour").click()
+    picture = tab.locator("#fused img").first
+    picture.wait_for(timeout=120_000)
+    first = picture.get_attribute("src")
+    look = lambda: np.asarray(Image.open(io.BytesIO(tab.request.get(picture.get_attribute("src")).body()))).astype(int)
+    before = look()
+    tab.locator("#again").click()  # nothing painted yet
+    toast = tab.get_by_test_id("toast-body")
+    toast.wait_for(timeout=60_000)
+    assert WORDS["en"]["unpainted"] in toast.inner_text()
+    canvas = tab.locator("#easel canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.mouse.move(x - 8, y)
+    tab.mouse.down()
+    tab.mouse.move(x + 8, y, steps=6)
+    tab.mouse.up()
+    tab.locator("#again").click()
+    tab.wait_for_function("old => document.querySelector('#fused img').src != old", arg=first, timeout=120_000)
+    change = (look() - before)[244:252, 170:182].mean((0, 1))  # the middle of the page
+    assert change[0] - change[1] > 10, change
     assert {o.hostname for o in asked if o.scheme.startswith("http")} == {"127.0.0.1"}
 
 
