@@ -6,10 +6,10 @@ Docs: https://dualflow.readthedocs.io/colorizers.html.md"""
 
 # %% auto #0
 __all__ = ['STAGES', 'transmission', 'compose', 'InkGate', 'Residual', 'Context', 'UNet', 'PrimaryColorizer',
-           'SecondaryColorizer', 'Networks', 'Versions']
+           'SecondaryColorizer', 'Networks']
 
 # %% ../nbs/04_colorizers.ipynb #103b9e07
-import json, os, tempfile, warnings
+import json
 from pathlib import Path
 
 import torch, torch.nn as nn, torch.nn.functional as F
@@ -202,71 +202,3 @@ class Networks(nn.Module):
         "Raise `DualflowError` if the primary cannot read the attention model's tokens."
         gives, reads = self.attention.config["dim"], self.primary.config["token_dim"]
         if gives != reads: raise DualflowError(f"{primary} reads tokens of {reads} numbers, {attention} gives {gives}: they do not fit; choose two that were trained together")
-
-# %% ../nbs/04_colorizers.ipynb #20aa53f8
-class Versions:
-    "The trained versions of each stage in a folder `models/`."
-    def __init__(self, folder): self.folder = Path(folder)
-
-    def names(self, stage: str) -> list[str]:
-        "All versions of a stage, oldest first."
-        return sorted((o.parent.name for o in (self.folder/stage).glob(f"*/{stage}.safetensors")), key=lambda o: (len(o), o))
-
-    def record(self, stage: str, version: str) -> dict:
-        "How a version came about."
-        file = self.folder/stage/version/"version.json"
-        try: return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        except (OSError, ValueError) as e: raise DualflowError(f"{file}: damaged ({e}); delete it to do without") from None
-
-    def choose(self,
-        stages=tuple(STAGES), # Of which stages
-        **wanted, # Versions, as attention="001"; of the others, the latest
-    ) -> dict: # {stage: version}
-        "Which version to take of each stage. Raises `DualflowError` if there is none."
-        chosen, wanted = {}, {k: v for k, v in wanted.items() if v}
-        if stray := sorted(wanted.keys() - set(stages)): raise DualflowError(f"no version of {', '.join(stray)} can be chosen here" + (f", only of {', '.join(stages)}" if stages else ""))
-        for stage in stages:
-            folder, there = self.folder/stage, self.names(stage)
-            chosen[stage] = version = wanted.get(stage) or ((folder/"latest.txt").read_text().strip() if (folder/"latest.txt").is_file() else "")
-            if version in there: continue
-            if there: raise DualflowError(f"{folder}: there is no version '{version}', only {', '.join(there)}; choose one of these, or write its name into latest.txt")
-            if (old := folder/f"{stage}.safetensors").is_file():
-                raise DualflowError(f"{old}: weights from before there were versions; move the file into {folder/'001'} and write 001 into {folder/'latest.txt'}")
-            raise DualflowError(f"{folder}: no weights here; train the {stage} stage first")
-        return chosen
-
-    def load(self,
-        chosen: dict, # {stage: version}, from `choose`
-        **fresh, # How to build the other networks, which start untrained
-    ) -> Networks:
-        "Read versions. Raises `DualflowError` if they do not fit, and warns if they were not trained together."
-        for stage, version in chosen.items():
-            for other, knew in self.record(stage, version).get("trained_with", {}).items():
-                if other in chosen and knew not in (chosen[other], *self.record(other, chosen[other]).get("refines", ())):
-                    warnings.warn(f"{stage} {version} was trained with {other} {knew}, not with {chosen[other]}: train {stage} again, or choose {other} {knew}")
-        return Networks.load({k: self.folder/k/v for k, v in chosen.items()}, tuple(chosen), **fresh)
-
-    def save(self,
-        nets: Networks,
-        stages, # Which to write
-        record: dict, # How they came about; runs are told apart by "started"
-    ) -> dict: # {stage: version}
-        "Make a new version of some stages, the latest. Called again for a run that has versions already, it writes what is missing."
-        names = {}
-        for stage in stages:
-            there = self.names(stage)
-            next_one = f"{max((int(o) for o in there if o.isdecimal()), default=0) + 1:03}"
-            names[stage] = next((o for o in there if self.record(stage, o).get("started") == record["started"]), next_one)
-        for stage, name in names.items():
-            if name in self.names(stage): continue
-            (self.folder/stage).mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.folder/stage, prefix=".") as aside:
-                nets.save(Path(aside)/name, (stage,))
-                full = {"stage": stage, "version": name, "config": {o: getattr(nets, o).config for o in STAGES[stage]}, **record,
-                        "trained_with": record.get("trained_with", {}) | {k: v for k, v in names.items() if k != stage}}
-                (Path(aside)/name/"version.json").write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
-                os.rename(Path(aside)/name, self.folder/stage/name)
-        for stage, name in names.items():
-            if name == self.names(stage)[-1]:
-                with write_aside(self.folder/stage/"latest.txt") as aside: aside.write_text(name + "\n")
-        return names

@@ -18,11 +18,12 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 from PIL import Image
 
 from .attention import AttentionMap
-from .colorizers import Networks, Versions, transmission
+from .colorizers import Networks, transmission
 from .core import CELL, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness, pick_device, working_page
 from .fusion import Fused, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, take_lesson
 from .splitting import PATCH, Region, as_regions, choose_patches
+from .versions import Versions
 
 # %% ../nbs/08_pipeline.ipynb #f5268ff2
 EMBEDDED = Path(__file__).parent/"weights" if "__file__" in globals() else Path("../dualflow/weights")

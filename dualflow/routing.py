@@ -15,10 +15,12 @@ from fastai.learner import Learner
 from fastai.optimizer import Adam
 from fastai.torch_core import num_distrib, set_seed
 
-from .colorizers import Networks, Versions, compose, transmission
+from .colorizers import Networks, compose, transmission
 from .core import CELL, DualflowError, Workspace, half_precision, pick_device
 from .splitting import PATCH
-from .training import PRESETS, SeedEpochs, now, page_loaders, provenance, ranking_loss
+from .training import PRESETS, SeedEpochs, now, provenance, ranking_loss
+from .versions import Versions
+from .views import page_loaders
 
 # %% ../nbs/07a_routing.ipynb #9909e1d0
 def tile(

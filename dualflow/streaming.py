@@ -6,7 +6,7 @@ Docs: https://dualflow.readthedocs.io/streaming.html.md"""
 
 # %% auto #0
 __all__ = ['INDEX', 'AGAIN', 'working_halves', 'encode_page', 'shard_dataset', 'ShardPage', 'ShardPages', 'ShardViews',
-           'PatchCache', 'bench_streaming']
+           'PatchCache', 'fingerprint', 'bench_streaming']
 
 # %% ../nbs/01c_streaming.ipynb #caf0d0cd
 import hashlib, io, json, tarfile, tempfile, time, warnings, zlib
@@ -230,6 +230,17 @@ class PatchCache:
             while self.held + size > self.limit: self.held -= _bytes(self.kept.popitem(last=False)[1])
             self.kept[key], self.held = value, self.held + size
         return value
+
+# %% ../nbs/01c_streaming.ipynb #3e23af56
+def fingerprint(
+    dataset_dir, # A dataset's folder, or the folder of its shards
+) -> dict: # {"pages", "sha256"}
+    "What tells one set of pages from another, whatever folder it lies in."
+    if (file := Path(dataset_dir)/INDEX).is_file():
+        index = json.loads(file.read_text(encoding="utf-8"))
+        return {"pages": sum(o["pages"] for o in index["shards"]), "sha256": index["fingerprint"]}
+    records = DatasetLoader(dataset_dir).records
+    return {"pages": len(records), "sha256": hashlib.sha256(json.dumps([[o.name, o.chapter, o.style, o.files] for o in records], sort_keys=True).encode()).hexdigest()}
 
 # %% ../nbs/01c_streaming.ipynb #25a60f1c
 def bench_streaming(

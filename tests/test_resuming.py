@@ -7,7 +7,8 @@ from fastai.callback.core import Callback
 from safetensors.torch import load_file
 
 from dualflow import training
-from dualflow.colorizers import STAGES, Networks, Versions
+from dualflow.colorizers import STAGES, Networks
+from dualflow.versions import Versions
 from dualflow.core import DualflowError, save_page
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page

@@ -9,9 +9,11 @@ from fastai.callback.core import Callback
 from dualflow.core import DualflowError, Workspace, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
-from dualflow.colorizers import Networks, Versions
+from dualflow.colorizers import Networks
 from dualflow.pipeline import DualFlow
-from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Keep, page_loaders, stage_learner, train_stage, true_points
+from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Keep, stage_learner, train_stage, true_points
+from dualflow.versions import Versions
+from dualflow.views import page_loaders
 
 ROOT = Path(__file__).parents[1]
 
