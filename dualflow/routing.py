@@ -12,11 +12,11 @@ import torch, torch.nn as nn, torch.nn.functional as F
 from fastai.callback import schedule  # adds fit_one_cycle to Learner
 from fastai.callback.progress import CSVLogger
 from fastai.learner import Learner
-from fastai.optimizer import Adam
 from fastai.torch_core import num_distrib, set_seed
 
 from .colorizers import Networks, compose, transmission
 from .core import CELL, DualflowError, Workspace, half_precision, pick_device
+from .optimizer import Muon
 from .splitting import PATCH
 from .training import PRESETS, SeedEpochs, now, provenance, ranking_loss
 from .versions import Versions
@@ -102,7 +102,7 @@ def refine_attention(
     dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, torch.device(device or pick_device()))
     set_seed(seed)
     trainer = RoutingTrainer(models.load(chosen).to(memory_format=torch.channels_last)).to(dls.device)
-    learn = Learner(dls, trainer, loss_func=trainer.loss, opt_func=Adam, cbs=SeedEpochs(), splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]])
+    learn = Learner(dls, trainer, loss_func=trainer.loss, opt_func=Muon, cbs=SeedEpochs(), splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]])
     learn.path, learn.model_dir = space.logs, "."
     learn.fit_one_cycle(epochs, recipe["lr"], cbs=[CSVLogger("refine.csv")])
     loss, old = float(learn.recorder.values[-1][-1]), chosen.pop("attention")

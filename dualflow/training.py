@@ -22,7 +22,6 @@ from fastai.callback.core import Callback
 from fastai.callback import schedule  # adds fit_one_cycle to Learner
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.optimizer import Adam
 from fastai.torch_core import num_distrib, rank_distrib, set_seed
 from PIL import Image
 
@@ -31,6 +30,7 @@ from .attention import colour_detail
 from .colorizers import STAGES, Networks, compose, transmission
 from .core import CELL, WORKING_HEIGHT, DualflowError, Workspace, half_precision, into_gamut, pick_device, save_page, to_image, write_aside
 from .dataset import write_json
+from .optimizer import Muon
 from .splitting import PATCH, choose_patches
 from .streaming import ShardViews, fingerprint
 from .versions import Versions
@@ -255,7 +255,7 @@ def stage_learner(
 ) -> Learner:
     "A fastai Learner that trains one stage."
     trainer = DualFlowTrainer(nets.to(memory_format=torch.channels_last), TRAINS[stage])
-    return Learner(dls, trainer.to(dls.device), loss_func=trainer.loss, lr=lr, opt_func=Adam, wd=.01, cbs=[SeedEpochs(), ShowTruth()],
+    return Learner(dls, trainer.to(dls.device), loss_func=trainer.loss, lr=lr, opt_func=Muon, wd=.01, cbs=[SeedEpochs(), ShowTruth()],
                    splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]])
 
 def now() -> str: return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -62,8 +62,8 @@ def losses(folder):
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_two_processes_learn_what_one_does(pages, tmp_path, streamed):
-    """The same global batches give the same gradients, so losses may differ only by the order in which 32-bit numbers are added, which Adam (it divides small
-    gradients by their own size) makes larger: 2 in 10 000 were measured, 1 in 1000 is allowed. Other validation views change the loss by 2 in 100."""
+    """The same global batches give the same gradients, so losses may differ only by the order in which 32-bit numbers are added, which Muon (it makes small
+    directions of a gradient as long as large ones) makes larger: 5 in 100 000 were measured, 1 in 1000 is allowed. Other validation views change the loss by 2 in 100."""
     outcomes = []
     for processes in (1, 2):
         data = tmp_path / f"{processes}/dataset"
