@@ -306,6 +306,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                      'dualflow.evaluation.evaluate_dataset': ('evaluation.html#evaluate_dataset', 'dualflow/evaluation.py'),
                                      'dualflow.evaluation.evaluate_page': ('evaluation.html#evaluate_page', 'dualflow/evaluation.py'),
                                      'dualflow.evaluation.format_table': ('evaluation.html#format_table', 'dualflow/evaluation.py'),
+                                     'dualflow.evaluation.picture_sheet': ('evaluation.html#picture_sheet', 'dualflow/evaluation.py'),
                                      'dualflow.evaluation.save_rows': ('evaluation.html#save_rows', 'dualflow/evaluation.py'),
                                      'dualflow.evaluation.spread': ('evaluation.html#spread', 'dualflow/evaluation.py'),
                                      'dualflow.evaluation.true_hints': ('evaluation.html#true_hints', 'dualflow/evaluation.py'),

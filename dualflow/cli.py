@@ -257,14 +257,18 @@ def train(**options):
 @command(opt("--dataset_dir", required=True, help="folder of a dataset; its colour halves are the truth"), WEIGHTS,
          opt("--styles", nargs="+", default=["gray", "lineart", "screentone"], help="print the pages in these styles"),
          opt("--pages", type=int, help="look at this many pages only, spread evenly"),
-         opt("--save", help="write the table to this .json or .csv file"))
-def evaluate(dataset_dir, weights, styles, pages, save):
+         opt("--save", help="write the table to this .json or .csv file"),
+         opt("--pictures", help="paint six of the pages, true, printed and coloured, on a sheet, this picture file"))
+def evaluate(dataset_dir, weights, styles, pages, save, pictures):
     "Colour a dataset's pages in each style and compare with the truth."
-    from dualflow.evaluation import evaluate_dataset, format_table, save_rows
-    rows = evaluate_dataset(_load_flow(weights), dataset_dir, styles, pages, on_page=lambda i, n, name: print(f"\r[{i}/{n}] {name:40.40}", end="", file=sys.stderr, flush=True))
+    from dualflow.core import save_page
+    from dualflow.evaluation import evaluate_dataset, format_table, picture_sheet, save_rows
+    flow = _load_flow(weights)
+    rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=lambda i, n, name: print(f"\r[{i}/{n}] {name:40.40}", end="", file=sys.stderr, flush=True))
     print("", file=sys.stderr)
     print(format_table(rows))
     if save: save_rows(rows, save)
+    if pictures: save_page(picture_sheet(flow, dataset_dir, styles, min(pages or 6, 6)), pictures)
 
 @command(WEIGHTS, opt("--width", type=int, default=992), opt("--height", type=int, default=1401), opt("--repeat", type=int, default=3, help="times to run"),
          opt("--streaming", action="store_true", help="instead: pages a second from a folder, from shards and from a cache, and the memory they take"),

@@ -6,7 +6,7 @@ Docs: https://dualflow.readthedocs.io/evaluation.html.md"""
 
 # %% auto #0
 __all__ = ['COLUMNS', 'zone_and_borders', 'evaluate_page', 'spread', 'evaluate_dataset', 'format_table', 'save_rows',
-           'true_hints', 'compare_guidance', 'bench_page']
+           'picture_sheet', 'true_hints', 'compare_guidance', 'bench_page']
 
 # %% ../nbs/08a_evaluation.ipynb #b12c9531
 import csv, json
@@ -114,6 +114,28 @@ def save_rows(
                 table.writeheader(); table.writerows(rows)
     except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); choose another folder") from None
     return path
+
+def picture_sheet(
+    flow: DualFlow,
+    dataset_dir, # A dataset's folder
+    styles=("gray", "lineart", "screentone"),
+    pages: int = 6, # At most so many, spread evenly
+    height: int = 480, # Of each picture, pixels
+) -> Image.Image: # A row a page: the true page, then printed and coloured in each style
+    "What the numbers look like."
+    rows = []
+    for page in spread(DatasetLoader(dataset_dir), pages):
+        row = [true := page.color]
+        for style in styles:
+            bw = grey_image(print_lightness(page_lab(true)[:, :1], style).L)
+            row += [bw.convert("RGB"), flow.colorize(bw).image]
+        rows.append([o.resize((max(1, round(o.width * height / o.height)), height), Image.Resampling.LANCZOS) for o in row])
+    gap, widest = 8, max(sum(o.width for o in row) for row in rows)
+    sheet = Image.new("RGB", (widest + gap * (len(rows[0]) - 1), (height + gap) * len(rows) - gap), "white")
+    for i, row in enumerate(rows):
+        x = 0
+        for picture in row: sheet.paste(picture, (x, i * (height + gap))); x += picture.width + gap
+    return sheet
 
 # %% ../nbs/08a_evaluation.ipynb #dd249fd9
 def true_hints(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 
-from dualflow.core import DualflowError, Workspace, save_page
+from dualflow.core import DualflowError, Workspace, load_page, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
 from dualflow.colorizers import Networks
@@ -48,8 +48,9 @@ def test_the_whole_workflow(tmp_path):
     regions = DatasetLoader(data)[0].record.attention_regions
     assert regions and set(regions[0]) == {"x", "y", "w", "h", "importance"}
     assert command("validate_dataset", "--dataset_dir", data).returncode == 0
-    done = command("evaluate", "--dataset_dir", data, *weights, "--pages", 1, "--styles", "gray", "--save", tmp_path / "table.json")
+    done = command("evaluate", "--dataset_dir", data, *weights, "--pages", 1, "--styles", "gray", "--save", tmp_path / "table.json", "--pictures", tmp_path / "sheet.png")
     assert done.returncode == 0 and "| psnr |" in done.stdout and json.loads((tmp_path / "table.json").read_text())[0]["pages"] == 1
+    assert load_page(tmp_path / "sheet.png").size[1] == 480
     done = command("colorize", "--input", data / "source/bw", "--output", tmp_path / "out", *weights)
     assert done.returncode == 0 and len(list((tmp_path / "out").rglob("*.png"))) == 4
     (data / "source/bw" / DatasetLoader(data)[0].record.bw).unlink()
