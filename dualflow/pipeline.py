@@ -23,7 +23,7 @@ from .core import CELL, WORKING_HEIGHT, DualflowError, grey_image, half_precisio
 from .fusion import Fused, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, take_lesson
 from .splitting import PATCH, Region, as_regions, choose_patches
-from .versions import Versions
+from .versions import load_networks
 
 # %% ../nbs/08_pipeline.ipynb #f5268ff2
 EMBEDDED = Path(__file__).parent/"weights" if "__file__" in globals() else Path("../dualflow/weights")
@@ -95,10 +95,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         **versions, # Of a workspace's stages, as attention="001"; the latest of the others
     ) -> "DualFlow":
         "Load a colorizer. Raises `DualflowError` if weights are missing or do not fit."
-        models = Versions(folder := find_weights(source, revision))
-        if (folder/"attention").is_dir(): return cls(models.load(models.choose(**versions)), device)  # `models/` of a workspace
-        if versions: raise DualflowError(f"{folder}: weights without versions to choose from; name the folder models/ of a workspace")
-        return cls(Networks.load(folder), device)
+        return cls(load_networks(find_weights(source, revision), **versions), device)
 
     def _save_pretrained(self, save_directory):  # called by `save_pretrained` and `push_to_hub`
         self.nets.save(save_directory)

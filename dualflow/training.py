@@ -33,7 +33,7 @@ from .dataset import write_json
 from .optimizer import Muon
 from .splitting import PATCH, choose_patches
 from .streaming import ShardViews, fingerprint
-from .versions import Versions
+from .versions import Versions, digest, load_networks
 from .views import page_loaders
 
 # %% ../nbs/07_training.ipynb #03088271
@@ -289,22 +289,26 @@ def train_stage(
     seed: int = 0,
     device=None,
     tensorboard: bool = False, # Write curves for TensorBoard to `training/logs`
+    start=None, # A folder of weights to begin with, for attention and joint: the embedded ones, or a workspace's `models/`
     **versions, # To train against, or for joint to start from, as attention="001"; the latest of the others
 ) -> dict: # Stage, the versions made, settings and the last row of the log
     "Train one stage: progress on screen; a new version, checkpoints, logs, pictures and metrics in the workspace."
     if preset not in PRESETS: raise DualflowError(f"preset '{preset}' is not one of {', '.join(PRESETS)}")
+    if start and stage not in ("attention", "joint"): raise DualflowError(f"{stage}: only attention and joint can begin with given weights; joint trains all networks")
+    if start and any(versions.values()): raise DualflowError("begin with given weights or with versions, not with both")
     recipe, space, versions = PRESETS[preset], Workspace(dataset_dir), {k: v for k, v in versions.items() if v}
     epochs, views, lr, device = epochs or recipe["epochs"][stage], views or recipe["views"], recipe["lr"] / (2 if stage == "joint" else 1), torch.device(device or pick_device())
     dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, device)
     space.create()
-    settings, models, order = dict(preset=preset, epochs=epochs, views=views, seed=seed), Versions(space.models), list(STAGES)
+    given = load_networks(start) if start else None
+    settings, models, order = dict(preset=preset, epochs=epochs, views=views, seed=seed, start=given and digest(given)), Versions(space.models), list(STAGES)
     keep = Keep(space, stage, settings)
     state = keep.read() if resume else None
     if state and any(keep.run_of["from"].get(k) != v for k, v in versions.items()):
         print(f"{stage}: the checkpoint is of a run with {keep.run_of['from']}; beginning again"); state = None
-    if not state: keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": models.choose(order if stage == "joint" else order[:order.index(stage)], **versions)}
+    if not state: keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": {} if start else models.choose(order if stage == "joint" else order[:order.index(stage)], **versions)}
     set_seed(seed)
-    nets = models.load(keep.run_of["from"], **recipe["networks"])
+    nets = given or models.load(keep.run_of["from"], **recipe["networks"])
     if stage == "primary": nets.check_fit(f"attention {keep.run_of['from']['attention']}", f"the primary of preset '{preset}'")
     learn = stage_learner(dls, nets, stage, lr)
     done = keep.resume(learn, state) if state else 0

@@ -12,7 +12,7 @@ from dualflow.drawing import draw_page
 from dualflow.colorizers import Networks
 from dualflow.pipeline import DualFlow
 from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Keep, stage_learner, train_stage, true_points
-from dualflow.versions import Versions
+from dualflow.versions import Versions, digest
 from dualflow.views import page_loaders
 
 ROOT = Path(__file__).parents[1]
@@ -157,6 +157,26 @@ def test_versions(tmp_path):
     with pytest.raises(DualflowError, match="primary of preset 'nano' reads tokens of 96 numbers, attention 004 gives 64"): train("primary")
     with pytest.raises(DualflowError, match="no version '009', only 001, 002, 003, 004"): train("primary", attention="009")
     with pytest.raises(DualflowError, match="no version of secondary can be chosen here, only of attention"): train("primary", secondary="001")
+
+
+def test_training_begins_with_given_weights(dataset, tmp_path):
+    "Their size, their values and their name are kept; the workspace's own versions are left alone."
+    given = Networks(attention=dict(dim=48, depth=1, heads=4, widths=(8, 16, 24)), gate=dict(width=8), primary=dict(widths=(8, 16), token_dim=48), secondary=dict(widths=(8, 16)))
+    given.save(tmp_path / "weights")
+    shutil.copytree(dataset, data := tmp_path / "work/dataset")
+    models, was = Versions(tmp_path / "work/models"), {k: v.clone() for k, v in given.state_dict().items()}
+    for stage, names in (("attention", ["attention"]), ("joint", ["attention", "primary", "secondary"])):
+        done = train_stage(stage, data, "nano", epochs=1, views=8, device="cpu", start=tmp_path / "weights")
+        assert sorted(done["versions"]) == names and done["start"] == digest(given)
+        now = {k: v for k, v in models.load(done["versions"]).state_dict().items() if k.split(".")[0] in names}
+        assert now.keys() <= was.keys() and any("attention.blocks.0" in k for k in now)
+        far = [((v - was[k]).norm() / was[k].norm()).item() for k, v in now.items() if v.ndim > 1]
+        assert 0 < min(far) and max(far) < .9, far  # other weights are at right angles, 1.4 away
+    assert done["versions"]["attention"] == "002" and models.record("attention", "002")["started_from"] == {} and str(tmp_path) not in json.dumps(models.record("attention", "002"))
+    with pytest.raises(DualflowError, match="not with both"): train_stage("joint", data, "nano", start=tmp_path / "weights", attention="001")
+    with pytest.raises(DualflowError, match="joint trains all networks"): train_stage("primary", data, "nano", start=tmp_path / "weights")
+    done = command("train_attention", "--dataset_dir", data, "--start", tmp_path / "nowhere")
+    assert done.returncode == 1 and "nowhere: no such folder" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_weights_from_before_versions_are_named(tmp_path):
