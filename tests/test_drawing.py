@@ -6,7 +6,7 @@ from dualflow import drawing
 from dualflow.canvas import Canvas, lit
 from dualflow.characters import HAIR, MOODS, POSES, draw_figure, invent
 from dualflow.decor import EFFECTS, INDOORS, LIGHT, OUTDOORS, TIMES, field, light_of
-from dualflow.drawing import SHOTS, _layout, _overlap, draw_balloon, draw_caption, draw_chapter, draw_page, draw_panel
+from dualflow.drawing import SHOTS, _layout, _overlap, _plan, draw_balloon, draw_caption, draw_chapter, draw_page, draw_panel
 
 SIZE = (352, 496)
 CHAPTERS = {seed: draw_chapter(seed, 4, SIZE) for seed in (2, 5, 8)}
@@ -120,7 +120,9 @@ def test_pages_differ():
     assert {who.style for cast in casts for who in cast} == set(HAIR)
     for cast in casts: assert len({who.style for who in cast}) == len({who.kind for who in cast}) == len({who.name for who in cast}) == 3
     assert len({panel.shot for page in PAGES for panel in page.panels}) >= 6 and {panel.shot for page in PAGES for panel in page.panels} <= set(SHOTS)
-    assert len({panel.place for page in PAGES for panel in page.panels}) >= 8 and {panel.time for page in PAGES for panel in page.panels} == set(TIMES)
+    assert len({panel.place for page in PAGES for panel in page.panels}) >= 8
+    hours = [_plan(seed)[1](page)[1] for seed in range(60) for page in (0, 3)]
+    assert set(hours) == set(TIMES) and .55 < hours.count("day")/len(hours) < .8                   # most of a chapter is by day
 
 
 @pytest.mark.parametrize("shot", SHOTS)
