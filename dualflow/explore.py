@@ -95,7 +95,7 @@ def attended(
 ) -> torch.Tensor: # (heads, H/32, W/32), each sums to 1
     "What the token at (x, y) looks at, by head."
     model = flow.nets.attention
-    tokens = model.to_tokens(model.to_cells(result.L / 50 - 1))
+    _, tokens = model.first_tokens(result.L)
     blocks = list(model.blocks)
     block = range(len(blocks))[block]
     for o in blocks[:block]: tokens = o(tokens)

@@ -241,10 +241,10 @@ def view_grid(
 # %% ../nbs/07_training.ipynb #24713c6e
 TRAINS = {"attention": ("attention",), "primary": ("gate", "primary"), "secondary": ("secondary",), "joint": ("attention", "gate", "primary", "secondary")}
 PRESETS = {
-    "nano": dict(views=96, size=256, bs=8, networks=dict(attention=dict(dim=96, depth=2, heads=4, widths=(16, 32, 64)), gate=dict(width=12),
+    "nano": dict(views=96, size=256, bs=8, networks=dict(attention=dict(dim=96, depth=2, heads=4, widths=(24, 48)), gate=dict(width=12),
                  primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96))),
                  epochs=dict(attention=8, primary=8, secondary=8, joint=2), lr=3e-3),
-    "small": dict(views=800, size=512, bs=8, networks={}, epochs=dict(attention=14, primary=10, secondary=9, joint=12), lr=1.5e-3),
+    "small": dict(views=800, size=512, bs=8, networks={}, epochs=dict(attention=60, primary=10, secondary=9, joint=15), lr=1.5e-3),
 } # Recipes of `dualflow-train`
 
 def stage_learner(

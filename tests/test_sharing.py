@@ -12,7 +12,7 @@ from dualflow.colorizers import Networks
 from dualflow.core import DualflowError
 from dualflow.pipeline import DualFlow, find_weights
 
-SMALL = dict(attention=dict(dim=32, depth=1, heads=2, widths=(8, 8, 16)), gate=dict(width=8), primary=dict(widths=(8, 16), token_dim=32), secondary=dict(widths=(8, 16)))
+SMALL = dict(attention=dict(dim=32, depth=1, heads=2, widths=(8, 16)), gate=dict(width=8), primary=dict(widths=(8, 16), token_dim=32), secondary=dict(widths=(8, 16)))
 
 
 @pytest.fixture(scope="module")

@@ -212,7 +212,7 @@ def test_a_page_finished_in_strips_is_the_page(H, W, scale, rows, seed):
 @pytest.fixture(scope="module")
 def flow():
     torch.manual_seed(0)
-    return DualFlow(Networks(attention=dict(dim=24, depth=1, heads=2, widths=(8, 8, 8)), primary=dict(widths=(8, 8), token_dim=24), secondary=dict(widths=(8, 8))), "cpu")
+    return DualFlow(Networks(attention=dict(dim=24, depth=1, heads=2, widths=(8, 8)), primary=dict(widths=(8, 8), token_dim=24), secondary=dict(widths=(8, 8))), "cpu")
 
 
 def test_a_map_of_ones_own_says_where_patches_go(flow):
