@@ -161,6 +161,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                      'dualflow.colorizers.UNet': ('colorizers.html#unet', 'dualflow/colorizers.py'),
                                      'dualflow.colorizers.UNet.__init__': ('colorizers.html#unet.__init__', 'dualflow/colorizers.py'),
                                      'dualflow.colorizers.UNet.forward': ('colorizers.html#unet.forward', 'dualflow/colorizers.py'),
+                                     'dualflow.colorizers.as_change': ('colorizers.html#as_change', 'dualflow/colorizers.py'),
                                      'dualflow.colorizers.compose': ('colorizers.html#compose', 'dualflow/colorizers.py'),
                                      'dualflow.colorizers.transmission': ('colorizers.html#transmission', 'dualflow/colorizers.py')},
             'dualflow.core': { 'dualflow.core.DualflowError': ('core.html#dualflowerror', 'dualflow/core.py'),
