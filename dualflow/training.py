@@ -42,11 +42,11 @@ def colour_loss(
     passes: torch.Tensor, # (B, 1, H, W), transmission of the ink
     truth: torch.Tensor, # (B, 3 or more, H, W), true Lab first
 ) -> torch.Tensor: # Scalar
-    "Error of the composed page at the resolution of `colour`: |dL| + (1 + chroma / 30) |dab|^2 / 15, in tenths of Delta-E."
+    "Error of the composed page at the resolution of `colour`: 4 |dL| + (1 + chroma / 30) |dab|^2 / 15, in tenths of Delta-E."
     factor = truth.shape[-1] // colour.shape[-1]
     true, made = F.avg_pool2d(truth[:, :3], factor), compose(colour, F.avg_pool2d(passes, factor))
     rare = 1 + (true[:, 1:].square().sum(1) + 1e-3).sqrt() / 30
-    return ((made[:, 0] - true[:, 0]).abs() + rare * (made - true)[:, 1:].square().sum(1) / 15).mean() / 10
+    return (4 * (made[:, 0] - true[:, 0]).abs() + rare * (made - true)[:, 1:].square().sum(1) / 15).mean() / 10
 
 # %% ../nbs/07_training.ipynb #51d5685d
 def ranking_loss(
