@@ -230,8 +230,9 @@ CURVES = opt("--tensorboard", action="store_true", help="write curves for Tensor
 CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: the latest") for o in ("attention", "primary", "secondary"))
 
 def _train(stages, start=None, **options):
+    from dualflow.pipeline import find_weights
     from dualflow.training import train_stage
-    if start: from dualflow.pipeline import find_weights; options["start"] = find_weights(None if start == "embedded" else start)
+    if start: options["start"] = find_weights(None if start == "embedded" else start)
     for stage in stages:
         metrics = train_stage(stage, **options)
         options |= metrics["versions"]  # the next stage is trained with what this one has made
@@ -266,8 +267,10 @@ def train(**options):
          opt("--pictures", help="paint six of the pages, true, printed and coloured, on a sheet, this picture file"))
 def evaluate(dataset_dir, weights, styles, pages, save, pictures):
     "Colour a dataset's pages in each style and compare with the truth."
-    from dualflow.core import save_page
-    from dualflow.evaluation import evaluate_dataset, format_table, picture_sheet, save_rows
+    from dualflow.core import picture_file, save_page
+    from dualflow.evaluation import evaluate_dataset, format_table, picture_sheet, save_rows, table_file
+    if save: table_file(save)
+    if pictures: picture_file(pictures)
     flow = _load_flow(weights)
     rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=lambda i, n, name: print(f"\r[{i}/{n}] {name:40.40}", end="", file=sys.stderr, flush=True))
     print("", file=sys.stderr)

@@ -7,7 +7,7 @@ Docs: https://dualflow.readthedocs.io/core.html.md"""
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'WORKING_HEIGHT', 'CELL', 'TOKEN', 'DualflowError', 'PageError', 'load_page', 'to_tensor', 'to_image',
            'page_lab', 'page_lightness', 'grey_image', 'into_gamut', 'working_page', 'pick_device', 'half_precision',
-           'write_aside', 'save_page', 'Workspace']
+           'write_aside', 'picture_file', 'save_page', 'Workspace']
 
 # %% ../nbs/00_core.ipynb #68432bc5
 import io, os, tempfile, warnings
@@ -179,14 +179,20 @@ def write_aside(
     finally:
         if os.path.exists(aside): os.unlink(aside)
 
+def picture_file(
+    path, # Where a picture shall be
+) -> Path: # `path`
+    "Raise `DualflowError` if the ending says no picture format."
+    path = Path(path)
+    if path.suffix.lower() in Image.registered_extensions(): return path
+    raise DualflowError(f"{path}: '{path.suffix}' is not a picture format; end the name in .png, .jpg or .webp")
+
 def save_page(
     image: Image.Image, # What to write
     path, # Where; the ending chooses the format
 ) -> Path: # `path`
     "Write a picture atomically. Raises `DualflowError` where that is impossible."
-    path = Path(path)
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise DualflowError(f"{path}: '{path.suffix}' is not a picture format; end the name in .png, .jpg or .webp")
+    path = picture_file(path)
     try:
         with write_aside(path) as aside: image.save(aside, **({"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}))
     except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); choose another folder") from None

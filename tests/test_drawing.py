@@ -9,7 +9,7 @@ from dualflow.decor import EFFECTS, INDOORS, LIGHT, OUTDOORS, TIMES, field, ligh
 from dualflow.drawing import SHOTS, _layout, _overlap, _plan, draw_balloon, draw_caption, draw_chapter, draw_page, draw_panel
 
 SIZE = (352, 496)
-CHAPTERS = {seed: draw_chapter(seed, 4, SIZE) for seed in (2, 5, 8)}
+CHAPTERS = {seed: draw_chapter(seed, 4, SIZE) for seed in (2, 5, 9)}
 PAGES = [page for chapter in CHAPTERS.values() for page in chapter]
 
 
@@ -123,6 +123,8 @@ def test_pages_differ():
     assert len({panel.place for page in PAGES for panel in page.panels}) >= 8
     hours = [_plan(seed)[1](page)[1] for seed in range(60) for page in (0, 3)]
     assert set(hours) == set(TIMES) and .55 < hours.count("day")/len(hours) < .8                   # most of a chapter is by day
+    drawn = [(_plan(seed)[1](n)[1], {panel.time for panel in page.panels}) for seed, chapter in CHAPTERS.items() for n, page in enumerate(chapter)]
+    assert all(planned in found for planned, found in drawn) and set.union(*(found for _, found in drawn)) == set(TIMES)   # and so it is drawn
 
 
 @pytest.mark.parametrize("shot", SHOTS)

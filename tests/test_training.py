@@ -51,6 +51,9 @@ def test_the_whole_workflow(tmp_path):
     done = command("evaluate", "--dataset_dir", data, *weights, "--pages", 1, "--styles", "gray", "--save", tmp_path / "table.json", "--pictures", tmp_path / "sheet.png")
     assert done.returncode == 0 and "| psnr |" in done.stdout and json.loads((tmp_path / "table.json").read_text())[0]["pages"] == 1
     assert load_page(tmp_path / "sheet.png").size[1] == 480
+    for wrong in (("--save", "table.xls"), ("--pictures", "sheet.doc")):                                 # said before anything is coloured
+        done = command("evaluate", "--dataset_dir", tmp_path / "nowhere", *wrong)
+        assert done.returncode == 1 and wrong[1] in done.stderr and "nowhere" not in done.stderr, done.stderr
     done = command("colorize", "--input", data / "source/bw", "--output", tmp_path / "out", *weights)
     assert done.returncode == 0 and len(list((tmp_path / "out").rglob("*.png"))) == 4
     (data / "source/bw" / DatasetLoader(data)[0].record.bw).unlink()
