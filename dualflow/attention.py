@@ -143,7 +143,7 @@ class AttentionModel(nn.Module):
         self.norm = nn.GroupNorm(1, dim)
         self.from_tokens = nn.Sequential(nn.Conv2d(dim, 4 * b, 1), nn.PixelShuffle(2))
         self.join = Residual(2 * b, b)
-        self.importance = nn.Sequential(conv(b + len(LOCAL_MAPS), b), nn.Conv2d(b, 1, 1))
+        self.importance = nn.Sequential(conv(b + len(LOCAL_MAPS), b // 2), nn.Conv2d(b // 2, 1, 1))
         self.plan = nn.Conv2d(b, 3, 1)
 
     def first_tokens(self, L): # Cells (B, b, H/16, W/16) and tokens (B, dim, H/32, W/32), before they look at each other
@@ -159,12 +159,14 @@ class AttentionModel(nn.Module):
         tokens = self.norm(tokens)
         return self.join(torch.cat([cells, self.from_tokens(tokens)], 1)), tokens
 
+    def plan_from(self, L, share): # What the plan is if the page is looked at at a share of its size
+        return as_colour(self.plan(self.look(_smaller(L, share))[0]))
+
     def forward(self, L) -> AttentionOutput: # L (B, 1, H, W), sides multiples of 32
         x, tokens = self.look(L)
         local = torch.cat([torch.log1p(f(L)) for f in LOCAL_MAPS], 1)
         importance = F.softplus(self.importance(torch.cat([x, local], 1)).float())
-        looks = [x, *(self.look(_smaller(L, share))[0] for share in FARTHER)]
-        plans = [F.interpolate(as_colour(self.plan(o)), size=x.shape[-2:], mode="bilinear") for o in looks]
+        plans = [F.interpolate(o, size=x.shape[-2:], mode="bilinear") for o in (as_colour(self.plan(x)), *(self.plan_from(L, share) for share in FARTHER))]
         return AttentionOutput(importance, torch.stack(plans).mean(0), tokens)
 
     @torch.no_grad()

@@ -6,7 +6,7 @@ Docs: https://dualflow.readthedocs.io/explore.html.md"""
 
 # %% auto #0
 __all__ = ['LAYERS', 'attention_image', 'regions_image', 'plan_image', 'secondary_image', 'primary_image', 'show_layers',
-           'attended', 'show_attended', 'click_attention', 'show_prints', 'explore']
+           'attended', 'show_attended', 'click_attention', 'show_distances', 'show_prints', 'explore']
 
 # %% ../nbs/09_explore.ipynb #9b4d3fc1
 import numpy as np
@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
+from .attention import FARTHER
 from .colorizers import compose, transmission
 from .core import grey_image, into_gamut, to_image
 from .pipeline import DualFlow, Result
@@ -141,6 +142,19 @@ def click_attention(
             figure.canvas.draw_idle()
     figure.canvas.mpl_connect("button_press_event", answer)
     return figure
+
+# %% ../nbs/09_explore.ipynb #6c3c206d
+def show_distances(
+    flow: DualFlow,
+    result: Result,
+    axes=None, # Four; a new figure if None
+) -> Figure: # One picture for each distance, then their mean
+    "The colour plans that the attention model takes the mean of."
+    axes = Figure(figsize=(11, 4), layout="constrained").subplots(1, 4) if axes is None else axes
+    with torch.no_grad(): plans = [flow.nets.attention.plan_from(result.L, share) for share in (1, *FARTHER)]
+    for ax, plan, title in zip(axes, (*plans, result.attention.plan[None]), ("near", "farther", "farthest", "their mean")):
+        ax.imshow(_lab_image(F.interpolate(plan.cpu(), size=result.L.shape[-2:], mode="nearest"), _page_size(result))); ax.set_title(title, fontsize=9); ax.axis("off")
+    return ax.figure
 
 # %% ../nbs/09_explore.ipynb #2b898195
 def show_prints(

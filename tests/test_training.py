@@ -84,6 +84,7 @@ def test_known_points_reach_the_secondary_while_training(dataset, monkeypatch):
     from dualflow import training
     L, truth = page_loaders(dataset, views=4, size=256, bs=4, device="cpu").valid.one_batch()
     trainer, seen = DualFlowTrainer(Networks(**PRESETS["nano"]["networks"]), TRAINS["secondary"], drop_known=1.).train(), []
+    torch.nn.init.normal_(trainer.nets.secondary.unet.head.weight, std=.02)                                 # a head that begins at zero passes no gradient on
     trainer.nets.secondary.register_forward_hook(lambda m, args, out: seen.append(args[3]))
     monkeypatch.setattr(training, "true_points", lambda *args, often=1.: true_points(*args, often=often))
     torch.manual_seed(1)
