@@ -166,8 +166,9 @@ class AttentionModel(nn.Module):
         x, tokens = self.look(L)
         local = torch.cat([torch.log1p(f(L)) for f in LOCAL_MAPS], 1)
         importance = F.softplus(self.importance(torch.cat([x, local], 1)).float())
-        plans = [F.interpolate(o, size=x.shape[-2:], mode="bilinear") for o in (as_colour(self.plan(x)), *(self.plan_from(L, share) for share in FARTHER))]
-        return AttentionOutput(importance, torch.stack(plans).mean(0), tokens)
+        plans = [as_colour(self.plan(x)), *(self.plan_from(L, share) for share in FARTHER)]
+        plan = torch.stack([F.interpolate(o, size=x.shape[-2:], mode="bilinear") for o in plans]).mean(0)
+        return AttentionOutput(importance, plan, tokens)
 
     @torch.no_grad()
     def predict(self,

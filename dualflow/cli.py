@@ -230,9 +230,10 @@ CURVES = opt("--tensorboard", action="store_true", help="write curves for Tensor
 CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: the latest") for o in ("attention", "primary", "secondary"))
 
 def _train(stages, start=None, **options):
-    from dualflow.pipeline import find_weights
     from dualflow.training import train_stage
-    if start: options["start"] = find_weights(None if start == "embedded" else start)
+    if start:
+        from dualflow.pipeline import find_weights
+        options["start"] = find_weights(None if start == "embedded" else start)
     for stage in stages:
         metrics = train_stage(stage, **options)
         options |= metrics["versions"]  # the next stage is trained with what this one has made

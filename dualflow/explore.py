@@ -147,12 +147,12 @@ def click_attention(
 def show_distances(
     flow: DualFlow,
     result: Result,
-    axes=None, # Four; a new figure if None
+    axes=None, # One for each, and one; a new figure if None
 ) -> Figure: # One picture for each distance, then their mean
     "The colour plans that the attention model takes the mean of."
-    axes = Figure(figsize=(11, 4), layout="constrained").subplots(1, 4) if axes is None else axes
+    axes = Figure(figsize=(11, 4), layout="constrained").subplots(1, len(FARTHER) + 2) if axes is None else axes
     with torch.no_grad(): plans = [flow.nets.attention.plan_from(result.L, share) for share in (1, *FARTHER)]
-    for ax, plan, title in zip(axes, (*plans, result.attention.plan[None]), ("near", "farther", "farthest", "their mean")):
+    for ax, plan, title in zip(axes, (*plans, result.attention.plan[None]), (*(f"at {share:.0%} of its size" for share in (1, *FARTHER)), "their mean")):
         ax.imshow(_lab_image(F.interpolate(plan.cpu(), size=result.L.shape[-2:], mode="nearest"), _page_size(result))); ax.set_title(title, fontsize=9); ax.axis("off")
     return ax.figure
 

@@ -109,6 +109,9 @@ def test_large_pages_keep_their_size_and_their_ink(flow):
         assert made.shape == L.shape
         return (contrast(made)[steps(L) > 40].mean() / contrast(L)[steps(L) > 40].mean()).item()
     large, half = (page.resize((round(page.width * k), round(page.height * k)), Image.Resampling.LANCZOS) for k in (2, .5))
+    grey = load_page(SAMPLES[2]).convert("L")  # printed in greys: not even its lightness may change
+    made, L = page_lab(flow.colorize(grey).image)[0, 0], page_lightness(grey)[0, 0]
+    assert steps(made)[steps(L) > 40].mean() > .95 * steps(L)[steps(L) > 40].mean()
     assert sharpness(flow.colorize(page).image, page) > .95 and sharpness(flow.colorize(large).image, large) > .85
     assert sharpness(flow.colorize(half).image.resize(page.size, Image.Resampling.LANCZOS), page) < .7     # not so if it is enlarged afterwards
 
