@@ -103,7 +103,7 @@ def _residual(L, k): return _cells((L - F.interpolate(F.avg_pool2d(L, k), scale_
 
 LOCAL_MAPS = SIMPLE_MAPS["deviation"], lambda L: _residual(L, 8), lambda L: _residual(L, 2) # Coarse, middle and fine texture, all cheap
 
-FARTHER = 1/2, 1/4 # Sizes at which the page is looked at again for its plan
+FARTHER = 1/2, 1/3, 1/4 # Sizes at which the page is looked at again for its plan
 
 def _smaller(L, share):
     sides = [max(32, round(o * share / 32) * 32) for o in L.shape[-2:]]
@@ -142,7 +142,7 @@ class AttentionModel(nn.Module):
         self.blocks = nn.ModuleList(TokenBlock(dim, heads) for _ in range(depth))
         self.norm = nn.GroupNorm(1, dim)
         self.from_tokens = nn.Sequential(nn.Conv2d(dim, 4 * b, 1), nn.PixelShuffle(2))
-        self.join = Residual(2 * b, b)
+        self.join, self.drop = Residual(2 * b, b), nn.Dropout2d(.1)
         self.importance = nn.Sequential(conv(b + len(LOCAL_MAPS), b // 2), nn.Conv2d(b // 2, 1, 1))
         self.plan = nn.Conv2d(b, 3, 1)
 
@@ -155,18 +155,19 @@ class AttentionModel(nn.Module):
 
     def look(self, L): # What both heads read (B, b, H/16, W/16), and tokens (B, dim, H/32, W/32)
         cells, tokens = self.first_tokens(L)
+        tokens = self.drop(tokens)
         for block in self.blocks: tokens = block(tokens)
         tokens = self.norm(tokens)
-        return self.join(torch.cat([cells, self.from_tokens(tokens)], 1)), tokens
+        return self.join(self.drop(torch.cat([cells, self.from_tokens(tokens)], 1))), tokens
 
     def plan_from(self, L, share): # What the plan is if the page is looked at at a share of its size
         return as_colour(self.plan(self.look(_smaller(L, share))[0]))
 
-    def forward(self, L) -> AttentionOutput: # L (B, 1, H, W), sides multiples of 32
+    def forward(self, L, farther: tuple = FARTHER) -> AttentionOutput: # L (B, 1, H, W), sides multiples of 32; sizes of the further looks
         x, tokens = self.look(L)
         local = torch.cat([torch.log1p(f(L)) for f in LOCAL_MAPS], 1)
         importance = F.softplus(self.importance(torch.cat([x, local], 1)).float())
-        plans = [as_colour(self.plan(x)), *(self.plan_from(L, share) for share in FARTHER)]
+        plans = [as_colour(self.plan(x)), *(self.plan_from(L, share) for share in farther)]
         plan = torch.stack([F.interpolate(o, size=x.shape[-2:], mode="bilinear") for o in plans]).mean(0)
         return AttentionOutput(importance, plan, tokens)
 

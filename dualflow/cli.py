@@ -6,7 +6,7 @@ Docs: https://dualflow.readthedocs.io/cli.html.md"""
 
 # %% auto #0
 __all__ = ['DATASET', 'WEIGHTS', 'RANK', 'WORLD', 'TRAINING', 'CURVES', 'CHOOSE', 'START', 'command', 'opt', 'colorize',
-           'create_dataset', 'validate_dataset', 'shard_dataset', 'generate_attention', 'train_attention',
+           'draw_pages', 'create_dataset', 'validate_dataset', 'shard_dataset', 'generate_attention', 'train_attention',
            'train_colorization', 'train', 'evaluate', 'bench', 'demo']
 
 # %% ../nbs/10_cli.ipynb #c4ddb70b
@@ -154,6 +154,18 @@ def colorize(input, output, budget, vivid, all, hints, reference, consistent, we
     return 1 if lost else 0
 
 # %% ../nbs/10_cli.ipynb #fcfc8052
+@command(opt("--target_dir", required=True, help="folder for the pages; those that are there already are kept"),
+         opt("--chapters", type=int, default=60, help="how many, of four pages each"),
+         opt("--seed", type=int, default=0, help="number of the first chapter: the same number draws the same pages"))
+def draw_pages(target_dir, chapters, seed):
+    "Draw practice pages in colour, to learn from."
+    from dualflow.core import save_page
+    from dualflow.drawing import draw_page
+    places = [(o, page, Path(target_dir)/f"drawn_{o:05}"/f"{page + 1:02}.png") for o in range(seed, seed + chapters) for page in range(4)]
+    for i, (chapter, page, file) in enumerate(places, 1):
+        if not file.is_file(): save_page(draw_page(chapter, page=page).color, file)
+        if i % 20 == 0 or i == len(places): print(f"[{i}/{len(places)}]", flush=True)
+
 @command(opt("--source_dir", required=True, help="colour pages, or B/W + colour pairs: folders (one a chapter), CBZ or PDF files"),
          opt("--target_dir", required=True, help="folder of the dataset; one that is there already is continued"),
          opt("--style", default="mixed", choices=("gray", "lineart", "screentone", "mixed"), help="how missing B/W halves are made"))
@@ -239,7 +251,7 @@ def _train(stages, start=None, **options):
         options |= metrics["versions"]  # the next stage is trained with what this one has made
         if RANK == 0: print(f"{stage}: " + ", ".join(f"{k} {v:.3f}" for k, v in metrics.items() if isinstance(v, float)), flush=True)
 
-START = opt("--start", metavar="WEIGHTS", help="begin with these weights instead of from nothing: embedded, a folder, models/ of a workspace, or a Hugging Face repository")
+START = opt("--start", metavar="WEIGHTS", help="begin with these weights instead of from nothing: embedded, a folder, models/ of a workspace, or a Hugging Face repository; all it has, or the attention stage alone")
 
 @command(*TRAINING, CURVES, START, opt("--refine", action="store_true", help="refine the importance head on what the trained colorizers save, two epochs unless told"), *CHOOSE)
 def train_attention(refine, resume, tensorboard, start, **options):
@@ -255,10 +267,23 @@ def train_colorization(mode, **options):
     "Train a colorizer on what the earlier stages have learned."
     _train([mode], **options)
 
-@command(*TRAINING, CURVES)
+@command(*TRAINING, CURVES, START)
 def train(**options):
-    "Train all stages in sequence."
+    "Train all stages in sequence, then colour some pages that were held out."
+    from dualflow.streaming import INDEX
     _train(["attention", "primary", "secondary", "joint"], **options)
+    data = options["dataset_dir"]
+    if RANK or (Path(data)/INDEX).is_file(): return  # shards hold pages to learn from, not to look at
+    from dualflow.core import Workspace, save_page
+    from dualflow.dataset import DatasetLoader
+    from dualflow.evaluation import evaluate_dataset, format_table, picture_sheet, save_rows
+    space, split = Workspace(data), "valid" if len(DatasetLoader(data, "valid")) else None
+    flow = _load_flow(space.models)
+    rows = evaluate_dataset(flow, data, pages=6, split=split)
+    print(format_table(rows))
+    save_rows(rows, space.metrics/"evaluation.json")
+    save_page(picture_sheet(flow, data, pages=4, split=split), space.visualization/"evaluation.jpg")
+    print(f"{'pages held out' if split else 'pages trained on, for want of a second chapter'}, true, printed and coloured: {space.visualization/'evaluation.jpg'}")
 
 # %% ../nbs/10_cli.ipynb #3aee5bdc
 @command(opt("--dataset_dir", required=True, help="folder of a dataset; its colour halves are the truth"), WEIGHTS,

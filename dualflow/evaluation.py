@@ -69,9 +69,10 @@ def evaluate_dataset(
     styles=("gray", "lineart", "screentone"),
     pages: int = None, # At most so many pages, spread evenly
     on_page=None, # Called with (number, total, name)
+    split: str = None, # "valid": the pages held out in training alone
 ) -> list[dict]: # One row a group and style
     "Mean measures of a colorizer on a dataset, by group of pages and printing style."
-    chosen, rows, before = spread(DatasetLoader(dataset_dir), pages), defaultdict(list), {}
+    chosen, rows, before = spread(DatasetLoader(dataset_dir, split), pages), defaultdict(list), {}
     for n, page in enumerate(chosen, 1):
         if on_page: on_page(n, len(chosen), page.name)
         true, group = page.color, page.record.chapter.split("/")[0]
@@ -128,10 +129,11 @@ def picture_sheet(
     styles=("gray", "lineart", "screentone"),
     pages: int = 6, # At most so many, spread evenly
     height: int = 480, # Of each picture, pixels
+    split: str = None, # "valid": the pages held out in training alone
 ) -> Image.Image: # A row a page: the true page, then printed and coloured in each style
     "What the numbers look like."
     rows = []
-    for page in spread(DatasetLoader(dataset_dir), pages):
+    for page in spread(DatasetLoader(dataset_dir, split), pages):
         row = [true := page.color]
         for style in styles:
             bw = grey_image(manga_bw(true, style).L)

@@ -172,3 +172,16 @@ def test_everyone_can_do_everything():
                 c = Canvas(90, 120, 1.); draw_figure(c.at(45, 24, 11), who, "calm", pose, back=back)
                 assert (np.abs(np.asarray(c.base).astype(int) - who.hair).max(-1) <= 3).sum() > 40   # hair is seen from both sides
         assert len(pictures) == len(MOODS)
+
+
+def test_pages_drawn_from_the_command_line(tmp_path, capsys):
+    "Four pages a chapter, those of `draw_page`; what is there already is kept."
+    from PIL import Image
+    from dualflow import cli
+    kept = tmp_path / "drawn_00007/02.png"
+    kept.parent.mkdir()
+    Image.new("RGB", (8, 8)).save(kept)
+    assert cli.draw_pages(["--target_dir", str(tmp_path), "--chapters", "1", "--seed", "7"]) in (None, 0)
+    assert [o.name for o in sorted(tmp_path.rglob("*.png"))] == ["01.png", "02.png", "03.png", "04.png"] and "[4/4]" in capsys.readouterr().out
+    assert Image.open(kept).size == (8, 8)
+    assert Image.open(kept.with_name("03.png")).tobytes() == draw_page(7, page=2).color.tobytes()
