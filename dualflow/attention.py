@@ -163,11 +163,11 @@ class AttentionModel(nn.Module):
     def plan_from(self, L, share): # What the plan is if the page is looked at at a share of its size
         return as_colour(self.plan(self.look(_smaller(L, share))[0]))
 
-    def forward(self, L, farther: tuple = FARTHER) -> AttentionOutput: # L (B, 1, H, W), sides multiples of 32; sizes of the further looks
+    def forward(self, L, once=False) -> AttentionOutput: # L (B, 1, H, W), sides multiples of 32; look from near alone
         x, tokens = self.look(L)
         local = torch.cat([torch.log1p(f(L)) for f in LOCAL_MAPS], 1)
         importance = F.softplus(self.importance(torch.cat([x, local], 1)).float())
-        plans = [as_colour(self.plan(x)), *(self.plan_from(L, share) for share in farther)]
+        plans = [as_colour(self.plan(x)), *(self.plan_from(L, share) for share in (() if once else FARTHER))]
         plan = torch.stack([F.interpolate(o, size=x.shape[-2:], mode="bilinear") for o in plans]).mean(0)
         return AttentionOutput(importance, plan, tokens)
 

@@ -108,8 +108,7 @@ class DualFlowTrainer(nn.Module):
 
     def forward(self, L, truth=None): # truth (B, 5, H, W): show the secondary some of it
         with half_precision(L.device):
-            alone = self.training and self.reach == 0
-            attention = self.nets.attention(L, farther=()) if alone else self.nets.attention(L)  # each look learns to be right by itself
+            attention = self.nets.attention(L, once=self.training and self.reach == 0)  # each look learns to be right by itself
             out = dict(attention=attention)
             if self.reach == 0: return out
             angle = 2 * torch.pi * torch.rand(len(L), device=L.device) * self.training
