@@ -254,7 +254,7 @@ PRESETS = {
     "nano": dict(views=96, size=256, bs=8, lr=3e-3, joint=dict(lr=1.5e-3), epochs=dict(attention=8, primary=8, secondary=8, joint=2),
                  networks=dict(attention=dict(dim=96, depth=2, heads=4, widths=(24, 48)), gate=dict(width=12),
                                primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96)))),
-    "small": dict(views=800, size=512, bs=8, lr=1.5e-3, attention=dict(bs=16, lr=3e-3), epochs=dict(attention=16, primary=2, secondary=2, joint=10), networks={}),
+    "small": dict(views=800, size=512, bs=8, lr=1.5e-3, attention=dict(bs=16, lr=3e-3), epochs=dict(attention=16, primary=2, secondary=2, joint=8), networks={}),
 } # Recipes of `dualflow-train`; what a stage does otherwise stands under its name
 
 def stage_learner(
