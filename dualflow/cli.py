@@ -10,7 +10,7 @@ __all__ = ['DATASET', 'WEIGHTS', 'RANK', 'WORLD', 'TRAINING', 'CURVES', 'CHOOSE'
            'train_colorization', 'train', 'evaluate', 'bench', 'demo']
 
 # %% ../nbs/10_cli.ipynb #c4ddb70b
-import argparse, json, os, sys
+import argparse, json, os, sys, warnings
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +22,7 @@ def command(*options):
             parser = argparse.ArgumentParser("dualflow-" + f.__name__.replace("_", "-"), description=f.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
             for names, keywords in options: parser.add_argument(*names, **keywords)
             args = vars(parser.parse_args(argv))
+            warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)  # what fastai does to PyTorch is no news to a user
             try: return f(**args) or 0
             except KeyboardInterrupt: print("stopped", file=sys.stderr); return 130
             except Exception as e:
