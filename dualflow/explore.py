@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from .attention import FARTHER
+from .attention import FAR
 from .colorizers import compose, transmission
 from .core import grey_image, into_gamut, to_image
 from .pipeline import DualFlow, Result
@@ -150,9 +150,9 @@ def show_distances(
     axes=None, # One for each, and one; a new figure if None
 ) -> Figure: # One picture for each distance, then their mean
     "The colour plans that the attention model takes the mean of."
-    axes = Figure(figsize=(11, 4), layout="constrained").subplots(1, len(FARTHER) + 2) if axes is None else axes
-    with torch.no_grad(): plans = [flow.nets.attention.plan_from(result.L, share) for share in (1, *FARTHER)]
-    for ax, plan, title in zip(axes, (*plans, result.attention.plan[None]), (*(f"at {share:.0%} of its size" for share in (1, *FARTHER)), "their mean")):
+    axes = Figure(figsize=(9, 4), layout="constrained").subplots(1, 3) if axes is None else axes
+    with torch.no_grad(): plans = [flow.nets.attention.plan_from(result.L, share) for share in (1, FAR)]
+    for ax, plan, title in zip(axes, (*plans, result.attention.plan[None]), ("from near", f"at {FAR:.0%} of its size", "lightness from near, hues from afar")):
         ax.imshow(_lab_image(F.interpolate(plan.cpu(), size=result.L.shape[-2:], mode="nearest"), _page_size(result))); ax.set_title(title, fontsize=9); ax.axis("off")
     return ax.figure
 

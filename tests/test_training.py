@@ -11,7 +11,7 @@ from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
 from dualflow.colorizers import Networks
 from dualflow.pipeline import DualFlow
-from dualflow.training import PRESETS, TRAINS, DualFlowTrainer, Keep, stage_learner, train_stage, true_points
+from dualflow.training import GATE_RATE, PRESETS, TRAINS, DualFlowTrainer, Keep, stage_learner, train_stage, true_points
 from dualflow.versions import Versions, digest
 from dualflow.views import page_loaders
 
@@ -82,6 +82,20 @@ def test_every_stage_learns(dataset, stage):
     assert changed == set(TRAINS[stage])
 
 
+def test_the_gate_learns_from_its_printer_and_from_colours_only_where_there_is_none(dataset):
+    "What the colorizers have yet to learn must not toss it about."
+    torch.manual_seed(0)
+    L, truth = page_loaders(dataset, views=4, size=256, bs=4, device="cpu").valid.one_batch()
+    trainer = DualFlowTrainer(Networks(**PRESETS["nano"]["networks"]), TRAINS["joint"]).train()
+    def pull(loss, truth):
+        trainer.zero_grad()
+        trainer.losses(trainer(L, truth), truth)[loss].backward()
+        return sum(p.grad.abs().sum() for p in trainer.nets.gate.parameters() if p.grad is not None)
+    scanned = truth.clone(); scanned[:, 3] = -1
+    for loss in ("primary", "secondary"): assert pull(loss, truth) == 0 < pull(loss, scanned)
+    assert pull("gate", scanned) == 0 < pull("gate", truth)
+
+
 def test_known_points_reach_the_secondary_while_training(dataset, monkeypatch):
     "Shown some of the truth, the secondary is given it at points, in training only; its answer there and its gradients follow."
     from dualflow import training
@@ -112,6 +126,14 @@ def test_a_learner_shows_the_truth_in_training_alone(dataset):
     learn.model.register_forward_pre_hook(lambda m, args: calls.append((m.training, len(args))))
     with learn.no_bar(): learn.fit(1)
     assert set(calls) == {(True, 2), (False, 1)}
+
+
+def test_the_gate_learns_faster_than_its_neighbours(dataset):
+    learn = stage_learner(page_loaders(dataset, views=4, size=256, bs=4, device="cpu"), nets := Networks(**PRESETS["nano"]["networks"]), "joint", lr=1e-3)
+    learn.create_opt()
+    gate, others = (set(map(id, o)) for o in learn.opt.param_lists)
+    assert gate == set(map(id, nets.gate.parameters())) and others == {id(p) for o in (nets.primary, nets.secondary) for p in o.parameters()}
+    assert [o["lr"] for o in learn.opt.hypers] == [GATE_RATE * 1e-3, 1e-3]
 
 
 def test_resume_keeps_a_finished_run_and_refuses_what_does_not_fit(dataset, capsys):
