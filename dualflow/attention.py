@@ -1,4 +1,4 @@
-"""A small self-attention network looks at the whole page once and says how much colour detail each place needs, and roughly which colours.
+"""A small self-attention network looks at the whole page and says how much colour detail each place needs, and roughly which colours.
 
 Docs: https://dualflow.readthedocs.io/attention.html.md"""
 

@@ -136,7 +136,7 @@ class DualFlowTrainer(nn.Module):
             out["secondary"] = turn_hue(self.nets.secondary(L, gate, turn_hue(attention.plan, angle), known), -angle)
             return out
 
-    def losses(self, out, truth):
+    def loss_parts(self, out, truth):
         "The losses of the networks in training, by name."
         lab, gate, L = truth[:, :3], truth[:, 3:4], truth[:, 4:]
         true_passes, parts = transmission(L, gate.abs()), {}
@@ -156,7 +156,7 @@ class DualFlowTrainer(nn.Module):
         if "secondary" in self.trains: parts["secondary"] = colour_loss(out["secondary"], passes, lab)
         return parts
 
-    def loss(self, out, truth): return sum(self.losses(out, truth).values())
+    def loss(self, out, truth): return sum(self.loss_parts(out, truth).values())
 
 class ShowTruth(Callback):
     "While training, the trainer may show some of the truth to the secondary."
@@ -256,7 +256,7 @@ PRESETS = {
     "nano": dict(views=96, size=256, bs=8, lr=3e-3, joint=dict(lr=1.5e-3), epochs=dict(attention=8, primary=8, secondary=8, joint=2),
                  networks=dict(attention=dict(dim=96, depth=2, heads=4, widths=(24, 48)), gate=dict(width=12),
                                primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96)))),
-    "small": dict(views=800, size=512, bs=8, lr=1.5e-3, attention=dict(bs=16, lr=3e-3), epochs=dict(attention=16, primary=2, secondary=2, joint=8), networks={}),
+    "small": dict(views=800, size=512, bs=8, lr=1.5e-3, attention=dict(bs=16, lr=3e-3), epochs=dict(attention=16, primary=2, secondary=2, joint=5), networks={}),
 } # Recipes of `dualflow-train`; what a stage does otherwise stands under its name
 GATE_RATE = 3 # Times the rate of the others
 

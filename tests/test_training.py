@@ -89,7 +89,7 @@ def test_the_gate_learns_from_its_printer_and_from_colours_only_where_there_is_n
     trainer = DualFlowTrainer(Networks(**PRESETS["nano"]["networks"]), TRAINS["joint"]).train()
     def pull(loss, truth):
         trainer.zero_grad()
-        trainer.losses(trainer(L, truth), truth)[loss].backward()
+        trainer.loss_parts(trainer(L, truth), truth)[loss].backward()
         return sum(p.grad.abs().sum() for p in trainer.nets.gate.parameters() if p.grad is not None)
     scanned = truth.clone(); scanned[:, 3] = -1
     for loss in ("primary", "secondary"): assert pull(loss, truth) == 0 < pull(loss, scanned)
