@@ -147,9 +147,9 @@ def click_attention(
 def show_distances(
     flow: DualFlow,
     result: Result,
-    axes=None, # One for each, and one; a new figure if None
-) -> Figure: # One picture for each distance, then their mean
-    "The colour plans that the attention model takes the mean of."
+    axes=None, # Three; a new figure if None
+) -> Figure: # The plan from near, the plan from afar, and what is made of the two
+    "The colour plans between which the attention model divides the work."
     axes = Figure(figsize=(9, 4), layout="constrained").subplots(1, 3) if axes is None else axes
     with torch.no_grad(): plans = [flow.nets.attention.plan_from(result.L, share) for share in (1, FAR)]
     for ax, plan, title in zip(axes, (*plans, result.attention.plan[None]), ("from near", f"at {FAR:.0%} of its size", "lightness from near, hues from afar")):
