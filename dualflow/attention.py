@@ -167,8 +167,8 @@ class AttentionModel(nn.Module):
         x, tokens = self.look(L)
         local = torch.cat([torch.log1p(f(L)) for f in LOCAL_MAPS], 1)
         importance = F.softplus(self.importance(torch.cat([x, local], 1)).float())
-        near, far = as_colour(self.plan(x)), F.interpolate(self.plan_from(L, FAR), size=x.shape[-2:], mode="bilinear")
-        plan = torch.cat([near[:, :1], far[:, 1:]], 1)
+        plan = as_colour(self.plan(x))
+        if not self.training: plan = torch.cat([plan[:, :1], F.interpolate(self.plan_from(L, FAR)[:, 1:], size=x.shape[-2:], mode="bilinear")], 1)
         return AttentionOutput(importance, plan, tokens)
 
     @torch.no_grad()

@@ -49,7 +49,7 @@ def draw_recipe(
                   1 - some(rng.uniform(0, .08), .3), some(rng.uniform(0, 2), .3), some(rng.uniform(40, 95), .3))
 
 # %% ../nbs/00d_augmentation.ipynb #fc106b72
-ZOOM = .6, 1.2 # Smallest and largest size at which views show a page, times its working size
+ZOOM = .4, 1.2 # Smallest and largest size at which views show a page, times its working size
 
 def cut_view(
     color: Image.Image, # A page in colour, at working size
