@@ -158,9 +158,9 @@ def pick_device() -> torch.device:
 def half_precision(
     device, # A `torch.device` or its name
 ) -> torch.autocast:
-    "A context in which networks multiply in bfloat16, where the device does that faster than in float32: a GPU, or a CPU with AMX."
+    "A context in which networks multiply in bfloat16, where the device does that faster than in float32: a GPU, or a CPU that multiplies it itself (AMX, AVX-512 BF16)."
     kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda" or kind == "cpu" and torch.cpu._is_amx_tile_supported())
+    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda" or kind == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()))
 
 # %% ../nbs/00_core.ipynb #b584f519
 @contextmanager
