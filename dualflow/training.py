@@ -201,6 +201,8 @@ class Keep(Callback):
         if not self.trained or rank_distrib(): return  # fastai passes through the epochs that a resumed run has behind it; one process of many writes
         model = getattr(self.model, "module", self.model)
         row, smooth = dict(zip(self.recorder.metric_names, map(str, self.recorder.log))), self.recorder.smooth_loss
+        if not np.isfinite([float(row["train_loss"]), float(row["valid_loss"])]).all():
+            raise DualflowError(f"{self.stage}: the loss of epoch {self.epoch + 1} is not a number any more; the epochs before it are kept in {self.file.parent}; no version was made")
         self.rows.append(row)
         with write_aside(self.space.logs/f"{self.stage}.csv") as aside, open(aside, "w", newline="") as f:
             table = csv.DictWriter(f, row); table.writeheader(); table.writerows(self.rows)
