@@ -46,7 +46,8 @@ class InkGate(nn.Module):
             nn.Conv2d(width, width, 3, padding=2, dilation=2, bias=False), nn.BatchNorm2d(width), nn.SiLU(),
             nn.Conv2d(width, 4, 3, padding=1), nn.PixelShuffle(2))
 
-    def logits(self, L): return self.layers(L / 50 - 1).float()
+    def logits(self, L):
+        with torch.autocast(L.device.type, enabled=False): return self.layers(L / 50 - 1)  # some CPUs get the gradient of a dilated layer wrong in bfloat16
     def forward(self, L): return torch.sigmoid(self.logits(L) + 2)  # (B, 1, H, W); at first, all is drawing
 
 # %% ../nbs/04_colorizers.ipynb #7b2e68e0
