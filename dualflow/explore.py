@@ -148,11 +148,12 @@ def show_distances(
     flow: DualFlow,
     result: Result,
     axes=None, # Three; a new figure if None
-) -> Figure: # The plan from near, the plan from afar, and what is made of the two
+) -> Figure: # The plan from near, hues from afar, and what is made of the two
     "The colour plans between which the attention model divides the work."
     axes = Figure(figsize=(9, 4), layout="constrained").subplots(1, 3) if axes is None else axes
-    with torch.no_grad(): plans = [flow.nets.attention.plan_from(result.L, share) for share in (1, FAR)]
-    for ax, plan, title in zip(axes, (*plans, result.attention.plan[None]), ("from near", f"at {FAR:.0%} of its size", "lightness from near, hues from afar")):
+    with torch.no_grad(): near, far = (flow.nets.attention.plan_from(result.L, share) for share in (1, FAR))
+    far[:, 0] = 70
+    for ax, plan, title in zip(axes, (near, far, result.attention.plan[None]), ("from near", f"hues at {FAR:.0%} of its size", "lightness from near, hues from afar")):
         ax.imshow(_lab_image(F.interpolate(plan.cpu(), size=result.L.shape[-2:], mode="nearest"), _page_size(result))); ax.set_title(title, fontsize=9); ax.axis("off")
     return ax.figure
 
