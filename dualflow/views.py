@@ -50,15 +50,18 @@ def page_loaders(
     dataset_dir, # A dataset's folder, or the folder of its shards
     views: int = 800, # Views an epoch; streamed from shards, it is one of every page
     size: int = 512, # Of a view, pixels
-    bs: int = 8, # Views a batch, all processes together
+    bs: int = 8, # Views a batch, all processes together; fewer where an epoch has fewer
     workers: int = 0, # Processes that prepare views
     seed: int = 0, # Of the views
     device=None, # Where to print and train
 ) -> DataLoaders: # Training and validation
     "fastai loaders of printed views; validation pages come from chapters held out."
     rank, world = rank_distrib(), max(1, num_distrib())  # which of how many processes this is
-    fixed, bs = max(bs, views // 16 // bs * bs), -(-bs // world)  # views to validate on; views a batch of this process
-    if (Path(dataset_dir)/INDEX).is_file():
+    fixed, streamed = max(bs, views // 16 // bs * bs), (Path(dataset_dir)/INDEX).is_file()  # `fixed`: views to validate on
+    if streamed: views = len(ShardPages(dataset_dir))
+    if views < world: raise DualflowError(f"{dataset_dir}: {views} views an epoch are too few to learn from; add pages, or take more views")
+    bs = min(-(-bs // world), views // world)  # of this process
+    if streamed:
         train, valid = (ShardPages(dataset_dir, o, seed, chunk=bs, share=(rank, world) if o == "train" else (0, 1)) for o in ("train", "valid"))
         sets = ShardViews(train, size), ShardViews(valid if len(valid) else train, size, fixed=True)
     else:

@@ -283,9 +283,20 @@ def test_training_streams_shards(dataset, tmp_path):
     assert len(first) == len(DatasetLoader(dataset, split="train")) // 2 and first[0].shape == (2, 1, 256, 256)
     dls.train_ds.pages.set_epoch(1)
     assert not torch.equal(first[0], next(iter(dls.train))[0])
-    metrics = train_stage("attention", tmp_path / "shards", "nano", epochs=1, device="cpu")
-    assert metrics["valid_loss"] > 0 and (tmp_path / "shards/models/attention/001/attention.safetensors").is_file()
+    metrics = train_stage("attention", tmp_path / "shards", "nano", epochs=1, device="cpu")  # fewer pages than a batch of the preset has
+    assert metrics["train_loss"] > 0 and metrics["valid_loss"] > 0 and (tmp_path / "shards/models/attention/001/attention.safetensors").is_file()
     assert Versions(tmp_path / "shards/models").record("attention", "001")["dataset"]["pages"] == 6
+
+
+def test_a_batch_is_at_most_an_epoch(dataset, tmp_path):
+    "A handful of pages, or of views, is learned from all the same; nothing at all is an error."
+    from dualflow.streaming import shard_dataset
+    shard_dataset(dataset, tmp_path / "shards")
+    pages = len(DatasetLoader(dataset, split="train"))
+    for folder, views in ((dataset, 3), (tmp_path / "shards", pages)):
+        L, truth = zip(*page_loaders(folder, views=3, size=256, bs=8, device="cpu").train)
+        assert [o.shape for o in L] == [(views, 1, 256, 256)]
+    with pytest.raises(DualflowError, match="too few to learn from"): page_loaders(dataset, views=0, device="cpu")
 
 
 def test_the_log_survives_an_interruption(dataset, tmp_path):
