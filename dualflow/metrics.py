@@ -15,7 +15,6 @@ import numpy as np
 import torch, torch.nn.functional as F
 from skimage.color import deltaE_ciede2000
 from torch.utils.flop_counter import FlopCounterMode
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from .core import page_lab, to_tensor
 
@@ -43,6 +42,7 @@ def colour_accuracy(
     zone: np.ndarray = None, # (H, W) bool: the priority zone
 ) -> dict: # psnr (dB), ssim, ciede2000 (Delta-E; also _priority and _fill with a zone), colourfulness (ratio, 1 is right)
     "How close a coloured page is to the true one."
+    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure  # takes longer to import than all the rest
     x, y = to_tensor(made), to_tensor(true)
     e = delta_e(page_lab(made), page_lab(true))
     out = {"psnr": peak_signal_noise_ratio(x, y, data_range=1.).item(),

@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ: os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: a core for each, before torch counts them
+
 import pytest
 
 
@@ -10,3 +12,9 @@ def comics():
     folder = Path(os.environ.get("DUALFLOW_COMICS", Path(__file__).parents[2] / "shared" / "comics"))
     if not (folder / "val").is_dir(): pytest.skip("colour pages are not here; name their folder in DUALFLOW_COMICS")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_pictures(tmp_path_factory):
+    "Two demos that show the same picture would share one file of Gradio's, and one may be read while the other is writing it."
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
