@@ -1,4 +1,8 @@
 "The demo as a Hugging Face Space; `python demo/app.py` opens it anywhere."
+import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the commands do, for machines that are shared
+
 from dualflow.app import build_demo, launch_options
 
 demo = build_demo()

@@ -22,6 +22,7 @@ def command(*options):
             parser = argparse.ArgumentParser("dualflow-" + f.__name__.replace("_", "-"), description=f.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
             for names, keywords in options: parser.add_argument(*names, **keywords)
             args = vars(parser.parse_args(argv))
+            os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads that wait soon sleep, and other programs do not slow them down
             warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)  # what fastai does to PyTorch is no news to a user
             try: return f(**args) or 0
             except KeyboardInterrupt: print("stopped", file=sys.stderr); return 130

@@ -1,5 +1,5 @@
 "The main job, end to end: the command, real pages, and what must not happen to them."
-import subprocess, sys, zipfile
+import os, subprocess, sys, zipfile
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,22 @@ def test_help_imports_nothing_heavy_and_colouring_no_fastai(tmp_path):
     code = f"import sys; from dualflow import cli; cli.colorize(['--input', {str(SAMPLES[0])!r}, '--output', {str(tmp_path / 'o.png')!r}]); assert not {{'fastai', 'matplotlib', 'gradio'}} & set(sys.modules), set(sys.modules)"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("given, used", [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5")])
+def test_waiting_threads_are_told_to_sleep_before_they_are_made(given, used):
+    code = """
+import builtins, os, sys
+real = builtins.__import__
+def watch(name, *args, **keywords):
+    if name == "torch": print(os.environ.get("GOMP_SPINCOUNT")); os._exit(0)
+    return real(name, *args, **keywords)
+builtins.__import__ = watch
+from dualflow import cli
+cli.colorize(["--input", "nowhere.png", "--output", "o.png"])
+"""
+    env = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"} | given
+    assert subprocess.run([sys.executable, "-u", "-c", code], capture_output=True, text=True, env=env).stdout.strip() == used
 
 
 def test_grey_page_keeps_its_lightness(flow, comics):
