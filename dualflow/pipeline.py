@@ -119,7 +119,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         color = load_page(color)
         result = self.colorize(grey_image(print_alike(color, page_lightness(like))), **options)
         known = known_colour(page_lab(color), torch.ones(1, 1, color.height, color.width), transmission(result.L, result.gate), result.size)
-        return take_lesson(result.L, F.avg_pool2d(result.fused.colour, 4), known, here=False)
+        return take_lesson(result.L, F.avg_pool2d(result.fused.colour, 4), known)
 
     @torch.no_grad()
     def colorize(self,
@@ -158,9 +158,8 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         for (t, l), colour in zip(corners, F.avg_pool2d(primary, 4) if corners else primary):
             place = ..., slice(t // 8, (t + size[0]) // 8), slice(l // 8, (l + size[1]) // 8)
             known[place] = torch.cat([colour, torch.ones_like(colour[:1])])
-        if hints is not None:
-            told = known_colour(*_same_page(hints, image.size), transmission(L, gate), (h, w))
-            known = torch.where(told[:, 3:] > 0, told, known)
+        told = torch.zeros_like(known) if hints is None else known_colour(*_same_page(hints, image.size), transmission(L, gate), (h, w))
+        known = torch.where(told[:, 3:] > 0, told, known)
         with half_precision(self.device): secondary = self.nets.secondary.predict(L, gate, attention.plan, known)
         mark("secondary")
         fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], light := F.avg_pool2d(transmission(L, gate), 2) * 100)
@@ -168,9 +167,8 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         lessons = [o if isinstance(o, Lesson) else self.study(o, image, budget=budget, height=height, vivid=vivid)
                    for o in (reference if isinstance(reference, (list, tuple)) else [reference] if reference is not None else [])]
         painted = F.avg_pool2d(fused.colour, 4)
-        if hints is not None: lessons.append(take_lesson(L, painted, told))
-        if any(len(o.look) for o in lessons):
-            guided = fused.colour + upsample_guided(correct(L, transmission(L, gate), painted, lessons), light)
+        if lessons or told[:, 3:].any():
+            guided = fused.colour + upsample_guided(correct(L, transmission(L, gate), painted, told, lessons), light)
             fused = replace(fused, colour=torch.cat([guided[:, :1].clamp(0, 100), guided[:, 1:]], 1))
         done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
         mark("fusion")
