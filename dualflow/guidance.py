@@ -114,8 +114,8 @@ def correct(
     lessons: list[Lesson] = [], # Of other pages
 ) -> torch.Tensor: # (1, 3, h/8, w/8), what to add to `painted`
     "The error to expect at every place of a page, from those known here and on other pages."
-    bare, mask = ((F.avg_pool2d(passes, 8) - .8) / .15).clamp(0, 1), known[:, 3:]
-    known = torch.cat([torch.lerp(painted[:, :1], known[:, :1], bare), known[:, 1:]], 1)  # a shaded place does not say how light paper is
+    bare, spotless, mask = ((F.avg_pool2d(passes, 8) - .8) / .15).clamp(0, 1), -F.max_pool2d(-passes, 8) > .8, known[:, 3:]
+    known = torch.cat([torch.where(spotless, known[:, :1], painted[:, :1]), known[:, 1:]], 1)  # a hint that touches ink does not say how light paper is
     off = to_kin(L, painted, [take_lesson(L, painted, known), *lessons])
     off = off + to_neighbours(F.avg_pool2d(L, 8), (known[:, :3] - painted - off) * mask, mask)
     return torch.cat([off[:, :1] * bare, off[:, 1:]], 1)
