@@ -507,7 +507,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                    'dualflow.training.ranking_loss': ('training.html#ranking_loss', 'dualflow/training.py'),
                                    'dualflow.training.stage_learner': ('training.html#stage_learner', 'dualflow/training.py'),
                                    'dualflow.training.train_stage': ('training.html#train_stage', 'dualflow/training.py'),
-                                   'dualflow.training.true_points': ('training.html#true_points', 'dualflow/training.py'),
+                                   'dualflow.training.true_places': ('training.html#true_places', 'dualflow/training.py'),
                                    'dualflow.training.turn_hue': ('training.html#turn_hue', 'dualflow/training.py'),
                                    'dualflow.training.view_grid': ('training.html#view_grid', 'dualflow/training.py')},
             'dualflow.versions': { 'dualflow.versions.Versions': ('versions.html#versions', 'dualflow/versions.py'),

@@ -18,7 +18,7 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 from PIL import Image
 
 from .attention import AttentionMap
-from .colorizers import Networks, transmission
+from .colorizers import GUESSED, Networks, transmission
 from .core import CELL, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness, pick_device, working_page
 from .fusion import Fused, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, take_lesson
@@ -157,7 +157,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         known = L.new_zeros(1, 4, L.shape[-2] // 8, L.shape[-1] // 8)
         for (t, l), colour in zip(corners, F.avg_pool2d(primary, 4) if corners else primary):
             place = ..., slice(t // 8, (t + size[0]) // 8), slice(l // 8, (l + size[1]) // 8)
-            known[place] = torch.cat([colour, torch.ones_like(colour[:1])])
+            known[place] = torch.cat([colour, torch.full_like(colour[:1], GUESSED)])
         told = torch.zeros_like(known) if hints is None else known_colour(*_same_page(hints, image.size), transmission(L, gate), (h, w))
         known = torch.where(told[:, 3:] > 0, told, known)
         with half_precision(self.device): secondary = self.nets.secondary.predict(L, gate, attention.plan, known)
