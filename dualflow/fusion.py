@@ -119,12 +119,13 @@ def merge_colorizations(
 def protect_paper(
     lab: torch.Tensor, # (B, 3, H, W), a composed page
     light: tuple = (86., 94.), # L* from which protection begins, and is full
+    white: tuple = (96., 99.), # L* from which more chroma is taken for paper, and eight times as much is
     chroma: tuple = (5., 14.), # Chroma up to which colour is taken for paper, and from which it is meant
 ) -> torch.Tensor: # (B, 3, H, W)
     "Take the faint colour from what is almost white."
-    ramp = lambda x, a, b: ((x - a) / (b - a)).clamp(0, 1)
-    keep = ramp(lab[:, 1:].square().sum(1, keepdim=True).sqrt(), *chroma)
-    return torch.cat([lab[:, :1], lab[:, 1:] * (1 - ramp(lab[:, :1], *light) * (1 - keep))], 1)
+    ramp, L = (lambda x, a, b: ((x - a) / (b - a)).clamp(0, 1)), lab[:, :1]
+    meant = ramp(lab[:, 1:].square().sum(1, keepdim=True).sqrt() / (1 + 7 * ramp(L, *white)), *chroma)
+    return torch.cat([L, lab[:, 1:] * (1 - ramp(L, *light) * (1 - meant))], 1)
 
 # %% ../nbs/05_fusion.ipynb #14fb10eb
 def decide(

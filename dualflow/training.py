@@ -91,9 +91,10 @@ class DualFlowTrainer(nn.Module):
         trains: tuple, # Names of networks: attention, gate, primary, secondary
         patches: int = 2, # Priority patches a view
         drop_known: float = .35, # How often a patch is hidden from the secondary
+        turn: bool = True, # Turn hues at random while the colorizers learn
     ):
         super().__init__()
-        self.nets, self.trains, self.patches, self.drop_known = nets, trains, patches, drop_known
+        self.nets, self.trains, self.patches, self.drop_known, self.turn = nets, trains, patches, drop_known, turn
         self.reach = max(["attention", "gate", "primary", "secondary"].index(o) for o in trains)
         for name, net in nets.named_children(): net.requires_grad_(name in trains)
 
@@ -113,7 +114,7 @@ class DualFlowTrainer(nn.Module):
             attention = self.nets.attention(L)
             out = dict(attention=attention)
             if self.reach == 0: return out
-            angle = 2 * torch.pi * torch.rand(len(L), device=L.device) * self.training
+            angle = 2 * torch.pi * torch.rand(len(L), device=L.device) * (self.training and self.turn)
             out["gate_logits"] = self.nets.gate.logits(L)
             gate = torch.sigmoid(out["gate_logits"] + 2)
             out["passes"] = transmission(L, gate)
