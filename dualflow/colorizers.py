@@ -131,7 +131,7 @@ class PrimaryColorizer(nn.Module):
         return torch.cat(out) if out else L.new_zeros(0, 3, size[0] // 2, size[1] // 2)
 
 # %% ../nbs/04_colorizers.ipynb #811502a3
-GUESSED = .5 # In the mask of what is known: a place that the primary has coloured, no person
+GUESSED = .5 # In the mask of what is known: the primary's word; the truth, which training shows, is 1
 
 class SecondaryColorizer(nn.Module):
     "Colours the whole page at 1/8 resolution, given what is known already."

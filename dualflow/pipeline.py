@@ -159,7 +159,6 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
             place = ..., slice(t // 8, (t + size[0]) // 8), slice(l // 8, (l + size[1]) // 8)
             known[place] = torch.cat([colour, torch.full_like(colour[:1], GUESSED)])
         told = torch.zeros_like(known) if hints is None else known_colour(*_same_page(hints, image.size), transmission(L, gate), (h, w))
-        known = torch.where(told[:, 3:] > 0, told, known)
         with half_precision(self.device): secondary = self.nets.secondary.predict(L, gate, attention.plan, known)
         mark("secondary")
         fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], light := F.avg_pool2d(transmission(L, gate), 2) * 100)

@@ -64,7 +64,7 @@ def true_places(
     passes: torch.Tensor, # (B, 1, H, W), transmission of the ink
     often: float = .8, # How many of the views get any
 ) -> torch.Tensor: # (B, 4, H/8, W/8), L̂ab, and a mask of 0 and 1
-    "True colours at random places: up to 3 pieces of .15 to .65 of a side, or up to 1000 points, as a person's brush might give them."
+    "True colours at random places: up to 3 pieces of .15 to .65 of a side, or up to 1000 points of 1 to 3 cells."
     true, passes = F.avg_pool2d(true.float(), 8), F.avg_pool2d(passes.float(), 8)
     mask, rand = torch.zeros(passes.shape), lambda: torch.rand(()).item()
     for view in mask[:, 0]:
