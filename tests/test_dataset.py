@@ -405,7 +405,7 @@ def test_colouring_goes_on_after_a_page_that_cannot_be_kept(tmp_path, flow, monk
     for i in range(3): save_page(bw(PAGES[i]), tmp_path / f"mine/p{i}.png")
     save = Image.Image.save
     def full(self, file, *args, **options):
-        if str(file).endswith("XX") or re.search(r"[./]p1[-.]", str(file)): Path(file).write_bytes(b"half"); raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if ".p1-" in str(file): Path(file).write_bytes(b"half"); raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return save(self, file, *args, **options)
     monkeypatch.setattr(Image.Image, "save", full)
     assert colorize(tmp_path / "mine", tmp_path / "out") == 1
