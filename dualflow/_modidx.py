@@ -338,6 +338,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                   'dualflow.explore.show_prints': ('explore.html#show_prints', 'dualflow/explore.py')},
             'dualflow.fusion': { 'dualflow.fusion.Fused': ('fusion.html#fused', 'dualflow/fusion.py'),
                                  'dualflow.fusion._guided_strips': ('fusion.html#_guided_strips', 'dualflow/fusion.py'),
+                                 'dualflow.fusion._nine': ('fusion.html#_nine', 'dualflow/fusion.py'),
                                  'dualflow.fusion._overlap': ('fusion.html#_overlap', 'dualflow/fusion.py'),
                                  'dualflow.fusion.check_coherence': ('fusion.html#check_coherence', 'dualflow/fusion.py'),
                                  'dualflow.fusion.decide': ('fusion.html#decide', 'dualflow/fusion.py'),

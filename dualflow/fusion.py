@@ -19,22 +19,25 @@ from .core import into_gamut, to_image
 from .splitting import feather
 
 # %% ../nbs/05_fusion.ipynb #c2889199
+def _nine(n, m, sigma):
+    "Of each of `n` fine pixels along a side: the nearest of `m` coarse ones and its neighbours (3, n), and the weights of their nearness."
+    place = (torch.arange(n) + .5) * m / n - .5
+    cells = place.round() + torch.arange(-1, 2)[:, None]
+    return cells.clamp(0, m - 1).long(), torch.exp(-(cells - place)**2 / (2 * sigma**2))
+
 def _guided_strips(x, guide, sigma_space=.7, sigma_range=8., rows=256):
     "Yield the strips of `upsample_guided`, from the top."
     (h, w), (H, W), device = x.shape[-2:], guide.shape[-2:], x.device
     coarse = torch.cat([F.interpolate(guide, size=(h, w), mode="area"), x], 1)[0]
-    place = lambda n, m: (torch.arange(n, device=device) + .5) * m / n - .5  # of fine pixels, on the coarse grid
-    u = place(W, w)
-    for strip, vs in zip(guide[0].split(rows, 1), place(H, h).split(rows)):
-        total, weights = 0., 0.
-        for dy in (-1, 0, 1):
-            y = vs.round() + dy
-            line = coarse[:, y.clamp(0, h - 1).long()]
-            for dx in (-1, 0, 1):
-                q = u.round() + dx
-                value = line[:, :, q.clamp(0, w - 1).long()]
-                near = torch.exp(-(y - vs)**2 / (2 * sigma_space**2))[:, None] * torch.exp(-(q - u)**2 / (2 * sigma_space**2))
-                weight = near * (torch.exp(-(strip - value[:1])**2 / (2 * sigma_range**2)) + 1e-5)  # where nothing is alike, nearness decides
+    (ys, by_y), (xs, by_x) = ([o.to(device) for o in _nine(*side, sigma_space)] for side in ((H, h), (W, w)))
+    for strip, ys, by_y in zip(guide[0].split(rows, 1), ys.split(rows, 1), by_y.split(rows, 1)):
+        first, last, total, weights = ys[0, 0], ys[2, -1], 0., 0.
+        for q, near_x in zip(xs, by_x):
+            wide = coarse[:, first:last + 1, q]  # few coarse rows are widened, not many fine ones
+            for y, near_y in zip(ys - first, by_y):
+                value = wide[:, y]
+                alike = (strip - value[:1]).square_().mul_(-.5 / sigma_range**2).exp_()
+                weight = alike.add_(1e-5).mul_(near_y[:, None]).mul_(near_x)  # where nothing is alike, nearness decides
                 total, weights = total + weight * value[1:], weights + weight
         yield (total / weights)[None]
 
