@@ -58,6 +58,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                     'dualflow.attention.conv': ('attention.html#conv', 'dualflow/attention.py'),
                                     'dualflow.attention.detail_share': ('attention.html#detail_share', 'dualflow/attention.py')},
             'dualflow.augmentation': { 'dualflow.augmentation.Recipe': ('augmentation.html#recipe', 'dualflow/augmentation.py'),
+                                       'dualflow.augmentation.add_panels': ('augmentation.html#add_panels', 'dualflow/augmentation.py'),
                                        'dualflow.augmentation.cut_view': ('augmentation.html#cut_view', 'dualflow/augmentation.py'),
                                        'dualflow.augmentation.draw_recipe': ('augmentation.html#draw_recipe', 'dualflow/augmentation.py'),
                                        'dualflow.augmentation.print_views': ('augmentation.html#print_views', 'dualflow/augmentation.py'),

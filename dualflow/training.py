@@ -42,11 +42,12 @@ def colour_loss(
     passes: torch.Tensor, # (B, 1, H, W), transmission of the ink
     truth: torch.Tensor, # (B, 3 or more, H, W), true Lab first
 ) -> torch.Tensor: # Scalar
-    "Error of the composed page at the resolution of `colour`: 4 |dL| + (1 + chroma / 30) |dab|^2 / 15, in tenths of Delta-E."
+    "Error of the composed page at the resolution of `colour`: 2 |dL| + dL^2 / 5 + (1 + chroma / 30) |dab|^2 / 15, in tenths of Delta-E."
     factor = truth.shape[-1] // colour.shape[-1]
     true, made = F.avg_pool2d(truth[:, :3], factor), compose(colour, F.avg_pool2d(passes, factor))
     rare = 1 + (true[:, 1:].square().sum(1) + 1e-3).sqrt() / 30
-    return (4 * (made[:, 0] - true[:, 0]).abs() + rare * (made - true)[:, 1:].square().sum(1) / 15).mean() / 10
+    off = (made - true).square()
+    return (2 * (made - true)[:, 0].abs() + off[:, 0] / 5 + rare * off[:, 1:].sum(1) / 15).mean() / 10
 
 # %% ../nbs/07_training.ipynb #51d5685d
 def ranking_loss(
@@ -261,7 +262,7 @@ PRESETS = {
     "nano": dict(views=96, size=256, bs=8, lr=3e-3, joint=dict(lr=1.5e-3), epochs=dict(attention=8, primary=8, secondary=8, joint=2),
                  networks=dict(attention=dict(dim=96, depth=2, heads=4, widths=(24, 48)), gate=dict(width=12),
                                primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96)))),
-    "small": dict(views=800, size=512, bs=8, lr=1.5e-3, attention=dict(bs=16, lr=3e-3), secondary=dict(lr=3e-3), epochs=dict(attention=16, primary=2, secondary=8, joint=5), networks={}),
+    "small": dict(views=800, size=512, bs=8, lr=1.5e-3, attention=dict(bs=16, lr=3e-3, panels=.5), secondary=dict(lr=3e-3), epochs=dict(attention=16, primary=2, secondary=8, joint=5), networks={}),
 } # Recipes of `dualflow-train`; what a stage does otherwise stands under its name
 GATE_RATE = 3 # Times the rate of the others
 
@@ -316,7 +317,7 @@ def train_stage(
     if preset not in PRESETS: raise DualflowError(f"preset '{preset}' is not one of {', '.join(PRESETS)}")
     recipe, space, versions = PRESETS[preset] | PRESETS[preset].get(stage, {}), Workspace(dataset_dir), {k: v for k, v in versions.items() if v}
     epochs, views, lr, device = epochs or recipe["epochs"][stage], views or recipe["views"], recipe["lr"], torch.device(device or pick_device())
-    dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, device)
+    dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0))
     space.create()
     given, models, order = stage_folders(start) if start else {}, Versions(space.models), list(STAGES)
     settings = dict(preset=preset, epochs=epochs, views=views, seed=seed, start=digest(Networks.load(given, tuple(given)), given) if given else None)

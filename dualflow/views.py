@@ -15,7 +15,7 @@ from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.torch_core import num_distrib, rank_distrib
 
-from .augmentation import cut_view, print_views
+from .augmentation import add_panels, cut_view, print_views
 from .core import DualflowError
 from .dataset import DatasetLoader
 from .printing import STYLES
@@ -31,8 +31,9 @@ class PageViews(torch.utils.data.Dataset):
         fixed: bool = False, # The same views every time, as validation needs
         cache_mb: int = 3000, # Keep decoded pages in memory up to this
         seed: int = 0,
+        panels: float = 0, # Share of the views over which panels of other pages are laid
     ):
-        self.pages, self.views, self.size, self.fixed, self.cache, self.seed, self.epoch = pages, views, size, fixed, PatchCache(cache_mb), seed, 0
+        self.pages, self.views, self.size, self.fixed, self.cache, self.seed, self.panels, self.epoch = pages, views, size, fixed, PatchCache(cache_mb), seed, panels, 0
         area = np.array([np.prod(o.original_size) for o in pages.records], float)
         if not len(area): raise DualflowError(f"{pages.space.root}: no pages to learn from in this split; add a chapter")
         self.share = area**.5 / (area**.5).sum()
@@ -41,9 +42,12 @@ class PageViews(torch.utils.data.Dataset):
     def __len__(self): return self.views
     def __getitem__(self, i):
         rng = np.random.default_rng(i if self.fixed else (self.seed, self.epoch, i))
-        k = rng.choice(len(self.pages), p=self.share)
-        color, bw = self.cache.get(k, lambda: working_halves(self.pages[k]))
-        return cut_view(color, bw, rng, self.size, i % len(STYLES) if self.fixed else None, vary=not self.fixed)
+        def cut():
+            k = rng.choice(len(self.pages), p=self.share)
+            color, bw = self.cache.get(k, lambda: working_halves(self.pages[k]))
+            return cut_view(color, bw, rng, self.size, i % len(STYLES) if self.fixed else None, vary=not self.fixed)
+        view = cut()
+        return add_panels(view, [cut() for _ in range(rng.integers(1, 4))], rng) if rng.random() < self.panels else view
 
 # %% ../nbs/01d_views.ipynb #32e1cea8
 def page_loaders(
@@ -54,6 +58,7 @@ def page_loaders(
     workers: int = 0, # Processes that prepare views
     seed: int = 0, # Of the views
     device=None, # Where to print and train
+    panels: float = 0, # Share of the training views over which panels of other pages are laid (in a stream, none)
 ) -> DataLoaders: # Training and validation
     "fastai loaders of printed views; validation pages come from chapters held out."
     rank, world = rank_distrib(), max(1, num_distrib())  # which of how many processes this is
@@ -66,7 +71,7 @@ def page_loaders(
         sets = ShardViews(train, size), ShardViews(valid if len(valid) else train, size, fixed=True)
     else:
         train, valid = (DatasetLoader(dataset_dir, split=o) for o in ("train", "valid"))
-        sets = PageViews(train, views, size, seed=seed), PageViews(valid if len(valid) else train, fixed, size, fixed=True)
+        sets = PageViews(train, views, size, seed=seed, panels=panels), PageViews(valid if len(valid) else train, fixed, size, fixed=True)
     loaders = [DataLoader(o, bs=bs, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device) for i, o in enumerate(sets)]
     if world > 1:
         from dualflow.distributed import Share
