@@ -37,7 +37,7 @@ def plainly(importance, budget, threshold, side):
         gain = left.unfold(0, min(side, left.shape[0]), 1).unfold(1, min(side, left.shape[1]), 1).mean((2, 3))
         r, c = divmod(int(gain.argmax()), gain.shape[1])
         after = covered | cells([(r, c, 0)], left.shape, side)
-        if gain[r, c] <= threshold or (chosen and after.sum() > budget * after.numel()): break
+        if gain[r, c] <= threshold or (chosen and after.sum().item() > budget * after.numel()): break
         chosen.append((r, c)); covered, left = after, left * ~after
     return chosen
 
