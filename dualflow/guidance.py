@@ -54,17 +54,22 @@ def known_colour(
 @dataclass
 class Lesson:
     "Places whose colour is known, and how far off the networks were."
-    look: torch.Tensor  # (N, 4): L as printed; L̂ab as painted
+    look: torch.Tensor  # (N, 4 + C): L as printed; L̂ab as painted; tokens
     off: torch.Tensor   # (N, 3): true L̂ab, less what was painted
     place: torch.Tensor # (N, 2): in page heights
 
-def _looks(L, painted): return torch.cat([F.avg_pool2d(L, 8), painted], 1)[0].flatten(1).T
+def _looks(L, tokens, painted):
+    tokens = F.interpolate(tokens.float(), size=painted.shape[-2:], mode="bilinear") / (.3 * tokens.shape[1]**.5)
+    return torch.cat([F.avg_pool2d(L, 8), painted, tokens], 1)[0].flatten(1).T
+def _apart(a, b): return torch.cdist(a[:, :4], b[:, :4])
+def _alike(a, b): return .15 * torch.exp(-_apart(a, b) / 12) + .1 * torch.exp(-_apart(a, b) / 30 - torch.cdist(a[:, 4:], b[:, 4:]))
 def _places(painted):
     h, w = painted.shape[-2:]
     return torch.cartesian_prod(torch.arange(h), torch.arange(w)).to(painted) / h
 
 def take_lesson(
     L: torch.Tensor, # (1, 1, h, w), the working page as printed
+    tokens: torch.Tensor, # (1, C, h/32, w/32), of the attention model
     painted: torch.Tensor, # (1, 3, h/8, w/8), L̂ab of the networks
     known: torch.Tensor, # (1, 4, h/8, w/8), from `known_colour`
     most: int = 1000, # Places to remember, spread at random
@@ -72,21 +77,21 @@ def take_lesson(
     "Compare what was painted with what is known."
     cells = known[0, 3].flatten().nonzero()[:, 0]
     cells = cells[torch.randperm(len(cells), generator=torch.Generator().manual_seed(0))[:most].to(cells.device)]
-    return Lesson(_looks(L, painted)[cells], (known[:, :3] - painted)[0].flatten(1).T[cells], _places(painted)[cells])
+    return Lesson(_looks(L, tokens, painted)[cells], (known[:, :3] - painted)[0].flatten(1).T[cells], _places(painted)[cells])
 
 def to_kin(
     L: torch.Tensor, # (1, 1, h, w), the working page as printed
+    tokens: torch.Tensor, # (1, C, h/32, w/32), of the attention model
     painted: torch.Tensor, # (1, 3, h/8, w/8), L̂ab of the networks
     lessons: list[Lesson], # The first of this page, the others of other pages
-    doubt: tuple = (.05, .5), # Variance of what is known here, and on other pages; the kernel's is 1
+    doubt: tuple = (.05, .5), # Variance of what is known here, and on other pages; the kernel's is 1.1
 ) -> torch.Tensor: # (1, 3, h/8, w/8), the error to expect
     "What known errors say of places that look alike (Gaussian process regression)."
     look, off, place = (torch.cat([getattr(o, field) for o in lessons]) for field in ("look", "off", "place"))
     page = torch.cat([torch.full((len(o.look),), i, device=look.device) for i, o in enumerate(lessons)])
-    alike, unlike = (lambda l: .15 * torch.exp(-torch.cdist(l, look) / 12)), torch.cdist(look, look)
-    near = .85 * torch.exp(-unlike / 30 - 8 * torch.cdist(place, place)) * (page[:, None] == page)
-    weights = torch.linalg.solve(alike(look) + near + torch.where(page == 0, *torch.tensor(doubt, device=look.device)).diag(), off)
-    return torch.cat([alike(l) @ weights for l in _looks(L, painted).split(4096)]).T.reshape(painted.shape)
+    near = .85 * torch.exp(-_apart(look, look) / 30 - 8 * torch.cdist(place, place)) * (page[:, None] == page)
+    weights = torch.linalg.solve(_alike(look, look) + near + torch.where(page == 0, *torch.tensor(doubt, device=look.device)).diag(), off)
+    return torch.cat([_alike(l, look) @ weights for l in _looks(L, tokens, painted).split(4096)]).T.reshape(painted.shape)
 
 def to_neighbours(
     guide: torch.Tensor, # (1, 1, h, w), L* 0..100
@@ -108,6 +113,7 @@ def to_neighbours(
 
 def correct(
     L: torch.Tensor, # (1, 1, h, w), the working page as printed
+    tokens: torch.Tensor, # (1, C, h/32, w/32), of the attention model
     passes: torch.Tensor, # (1, 1, h, w), transmission of its ink
     painted: torch.Tensor, # (1, 3, h/8, w/8), L̂ab of the networks
     known: torch.Tensor, # (1, 4, h/8, w/8), from `known_colour`; a mask of zeros where nobody has given a hint
@@ -116,7 +122,7 @@ def correct(
     "The error to expect at every place of a page, from those known here and on other pages."
     bare, spotless, mask = ((F.avg_pool2d(passes, 8) - .8) / .15).clamp(0, 1), -F.max_pool2d(-passes, 8) > .8, known[:, 3:]
     known = torch.cat([torch.where(spotless, known[:, :1], painted[:, :1]), known[:, 1:]], 1)  # a hint that touches ink does not say how light paper is
-    off = to_kin(L, painted, [take_lesson(L, painted, known), *lessons])
+    off = to_kin(L, tokens, painted, [take_lesson(L, tokens, painted, known), *lessons])
     off = off + to_neighbours(F.avg_pool2d(L, 8), (known[:, :3] - painted - off) * mask, mask)
     return torch.cat([off[:, :1] * bare, off[:, 1:]], 1)
 

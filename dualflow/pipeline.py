@@ -52,6 +52,7 @@ class Result:
     regions: list[Region]   # Priority patches, in pixels of the original page
     L: torch.Tensor         # (1, 1, h, w), the working page, padded
     gate: torch.Tensor      # (1, 1, h, w), its ink gate
+    tokens: torch.Tensor    # (1, C, h/32, w/32), what the attention model knows about it
     primary: torch.Tensor   # (N, 3, p/2, p/2), L̂ab of the patches
     secondary: torch.Tensor # (1, 3, h/8, w/8), L̂ab of the page
     fused: Fused            # Both on one canvas, with the coherence report
@@ -119,7 +120,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         color = load_page(color)
         result = self.colorize(grey_image(print_alike(color, page_lightness(like))), **options)
         known = known_colour(page_lab(color), torch.ones(1, 1, color.height, color.width), transmission(result.L, result.gate), result.size)
-        return take_lesson(result.L, F.avg_pool2d(result.fused.colour, 4), known)
+        return take_lesson(result.L, result.tokens, F.avg_pool2d(result.fused.colour, 4), known)
 
     @torch.no_grad()
     def colorize(self,
@@ -167,11 +168,11 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
                    for o in (reference if isinstance(reference, (list, tuple)) else [reference] if reference is not None else [])]
         painted = F.avg_pool2d(fused.colour, 4)
         if lessons or told[:, 3:].any():
-            guided = fused.colour + upsample_guided(correct(L, transmission(L, gate), painted, told, lessons), light)
+            guided = fused.colour + upsample_guided(correct(L, attention.tokens, transmission(L, gate), painted, told, lessons), light)
             fused = replace(fused, colour=torch.cat([guided[:, :1].clamp(0, 100), guided[:, 1:]], 1))
         done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
         mark("fusion")
-        return Result(done, seen, as_regions(chosen, seen.scale, image.size), L, gate, primary, secondary, fused, corners, marks, (h, w))
+        return Result(done, seen, as_regions(chosen, seen.scale, image.size), L, gate, attention.tokens, primary, secondary, fused, corners, marks, (h, w))
 
     __call__ = colorize
 

@@ -53,7 +53,7 @@ def test_a_red_hint_reddens_its_surroundings_and_leaves_far_places_alone(flow, a
 def test_its_own_colours_as_reference_bring_a_page_closer(flow, page, style):
     printed = grey_image(manga_bw(page, style).L)
     psnr = [colour_accuracy(flow.colorize(printed, reference=o).image, page)["psnr"] for o in (None, page)]
-    assert psnr[1] > psnr[0] + .25, psnr
+    assert psnr[1] > psnr[0] + .3, psnr
 
 
 def test_true_points_help_and_more_help_more(flow, page, alone):
@@ -73,11 +73,11 @@ def test_a_studied_reference_is_as_good_as_the_page(flow, page, alone):
 def test_hints_decide_where_they_are_and_overrule_a_reference():
     "At a known place the error vanishes; kin on another page say less than the place itself."
     torch.manual_seed(0)
-    L, painted = torch.rand(1, 1, 128, 128) * 100, torch.randn(1, 3, 16, 16) * 20
+    L, painted, tokens = torch.rand(1, 1, 128, 128) * 100, torch.randn(1, 3, 16, 16) * 20, torch.randn(1, 8, 4, 4)
     known = torch.zeros(1, 4, 16, 16); known[..., 3, 3] = torch.tensor([50., 60., 10., 1.]); known[..., 9, 12] = torch.tensor([50., -60., 10., 1.])
-    here = take_lesson(L, painted, known)
+    here = take_lesson(L, tokens, painted, known)
     for lessons in ([], [Lesson(here.look, -here.off, here.place)]):
-        done = painted + correct(L, torch.ones_like(L), painted, known, lessons)
+        done = painted + correct(L, tokens, torch.ones_like(L), painted, known, lessons)
         assert (done[0, 1, 3, 3] - 60).abs() < 3 and (done[0, 1, 9, 12] + 60).abs() < 3
 
 
