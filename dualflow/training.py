@@ -46,8 +46,8 @@ def colour_loss(
     factor = truth.shape[-1] // colour.shape[-1]
     true, made = F.avg_pool2d(truth[:, :3], factor), compose(colour, F.avg_pool2d(passes, factor))
     rare = 1 + (true[:, 1:].square().sum(1) + 1e-3).sqrt() / 30
-    off = (made - true).square()
-    return (2 * (made - true)[:, 0].abs() + off[:, 0] / 5 + rare * off[:, 1:].sum(1) / 15).mean() / 10
+    off = made - true
+    return (2 * off[:, 0].abs() + off[:, 0]**2 / 5 + rare * off[:, 1:].square().sum(1) / 15).mean() / 10
 
 # %% ../nbs/07_training.ipynb #51d5685d
 def ranking_loss(
