@@ -10,7 +10,7 @@ __all__ = ['INDEX', 'AGAIN', 'working_halves', 'encode_page', 'shard_dataset', '
 
 # %% ../nbs/01c_streaming.ipynb #caf0d0cd
 import hashlib, io, json, tarfile, tempfile, time, warnings, zlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy as np, torch
 from PIL import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
-from .augmentation import cut_view
+from .augmentation import add_panels, cut_view
 from .core import WORKING_HEIGHT, DualflowError, PageError, Workspace, grey_image, load_page, write_aside
 from .dataset import SCHEMA, DatasetLoader, PageRecord, write_json
 from .drawing import draw_page
@@ -195,17 +195,21 @@ class ShardViews(IterableDataset):
         size: int = 512, # Of a view, pixels, a multiple of 32
         per_page: int = 1, # Views of each page: more spare decoding, but the views of a batch are then alike
         fixed: bool = False, # Styles in turn and no variation, as validation needs
-    ): self.pages, self.size, self.per_page, self.fixed = pages, size, per_page, fixed
+        panels: float = 0, # Share of the views over which panels of the views before are laid
+    ): self.pages, self.size, self.per_page, self.fixed, self.panels = pages, size, per_page, fixed, panels
 
     def __len__(self): return len(self.pages) * self.per_page
     def __iter__(self):
-        epoch = self.pages.at[0].item()
+        epoch, before = self.pages.at[0].item(), deque(maxlen=8)
         for page in self.pages:
             try: halves = working_halves(page)
             except PageError as e: warnings.warn(f"{e}; the page is left out"); continue
             for i in range(self.per_page):
                 rng, style = np.random.default_rng((self.pages.seed, epoch, page.place, i)), (page.place + i) % len(STYLES) if self.fixed else None
-                yield cut_view(*halves, rng, self.size, style, vary=not self.fixed)
+                view = cut_view(*halves, rng, self.size, style, vary=not self.fixed)
+                others = [before[k] for k in rng.permutation(len(before))[:rng.integers(1, 4)]] if rng.random() < self.panels else []
+                before.append(view)
+                yield add_panels(view, others, rng)
 
 # %% ../nbs/01c_streaming.ipynb #47126963
 def _bytes(value):

@@ -58,7 +58,7 @@ def page_loaders(
     workers: int = 0, # Processes that prepare views
     seed: int = 0, # Of the views
     device=None, # Where to print and train
-    panels: float = 0, # Share of the training views over which panels of other pages are laid (in a stream, none)
+    panels: float = 0, # Share of the training views over which panels of other pages are laid
 ) -> DataLoaders: # Training and validation
     "fastai loaders of printed views; validation pages come from chapters held out."
     rank, world = rank_distrib(), max(1, num_distrib())  # which of how many processes this is
@@ -68,7 +68,7 @@ def page_loaders(
     bs = min(-(-bs // world), views // world)  # of this process
     if streamed:
         train, valid = (ShardPages(dataset_dir, o, seed, chunk=bs, share=(rank, world) if o == "train" else (0, 1)) for o in ("train", "valid"))
-        sets = ShardViews(train, size), ShardViews(valid if len(valid) else train, size, fixed=True)
+        sets = ShardViews(train, size, panels=panels), ShardViews(valid if len(valid) else train, size, fixed=True)
     else:
         train, valid = (DatasetLoader(dataset_dir, split=o) for o in ("train", "valid"))
         sets = PageViews(train, views, size, seed=seed, panels=panels), PageViews(valid if len(valid) else train, fixed, size, fixed=True)

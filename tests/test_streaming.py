@@ -154,6 +154,18 @@ def test_views_are_cut_views_whoever_cuts_them(shards):
     assert fixed == [i % 3 for i in range(len(fixed))]
 
 
+def test_panels_come_from_the_views_before(shards):
+    pages = ShardPages(shards).set_epoch(1)
+    plain, some, all_ = (list(ShardViews(pages, size=64, panels=o)) for o in (0, .5, 1))
+    same = lambda views: [all(torch.equal(a, b) for a, b in zip(one, two)) for one, two in zip(plain, views)]
+    assert same(some)[0] and same(all_)[0] and 0 < np.mean(same(all_)) < .3 < np.mean(same(some)) < .9  # printed and scanned pages do not mix
+    squares = lambda o: {p.tobytes() for p in o[0].unfold(1, 8, 1).unfold(2, 8, 1).permute(1, 2, 0, 3, 4).reshape(-1, 192).numpy()}  # all of 8 x 8 pixels
+    owned, changed = [squares(o) for o in plain], [n for n, o in enumerate(same(all_)) if not o]
+    for n in changed:
+        assert torch.equal(plain[n][2], all_[n][2])  # a panel is printed like the page it lies on
+        assert (squares(all_[n]) - owned[n]) & set().union(*owned[max(n - 8, 0):n])  # and shows what was seen before
+
+
 def test_fastai_loads_them(shards):
     from fastai.data.load import DataLoader as FastLoader
     views = ShardViews(ShardPages(shards, chunk=4), size=32)
