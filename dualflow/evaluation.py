@@ -41,11 +41,12 @@ def evaluate_page(
     flow: DualFlow,
     true: Image.Image, # The page in colour
     style: str, # How to print it
+    **options, # As for `DualFlow.colorize`
 ) -> tuple[dict, Image.Image]: # Measures, and the coloured page
     "Print a page, colour it, compare. `grey_...` are the measures of the black-and-white page."
     lab = page_lab(true)
     bw = grey_image(manga_bw(true, style).L)
-    result = flow.colorize(bw)
+    result = flow.colorize(bw, **options)
     made = page_lab(result.image)
     zone, border = zone_and_borders(result.regions, true.size)
     row = colour_accuracy(result.image, true, zone)
@@ -70,6 +71,7 @@ def evaluate_dataset(
     pages: int = None, # At most so many pages, spread evenly
     on_page=None, # Called with (number, total, name)
     split: str = None, # "valid": the pages held out in training alone
+    **options, # As for `DualFlow.colorize`
 ) -> list[dict]: # One row a group and style
     "Mean measures of a colorizer on a dataset, by group of pages and printing style."
     chosen, rows, before = spread(DatasetLoader(dataset_dir, split), pages), defaultdict(list), {}
@@ -77,7 +79,7 @@ def evaluate_dataset(
         if on_page: on_page(n, len(chosen), page.name)
         true, group = page.color, page.record.chapter.split("/")[0]
         for style in styles:
-            row, image = evaluate_page(flow, true, style)
+            row, image = evaluate_page(flow, true, style, **options)
             key, planes = (page.record.chapter, style), (page_lab(image.resize((256, 256))), page_lab(true.resize((256, 256))))
             if key in before: row |= {"palette": palette_distance(planes[0], before[key][0]), "palette_true": palette_distance(planes[1], before[key][1])}
             before[key] = planes
@@ -130,6 +132,7 @@ def picture_sheet(
     pages: int = 6, # At most so many, spread evenly
     height: int = 480, # Of each picture, pixels
     split: str = None, # "valid": the pages held out in training alone
+    **options, # As for `DualFlow.colorize`
 ) -> Image.Image: # A row a page: the true page, then printed and coloured in each style
     "What the numbers look like."
     rows = []
@@ -137,7 +140,7 @@ def picture_sheet(
         row = [true := page.color]
         for style in styles:
             bw = grey_image(manga_bw(true, style).L)
-            row += [bw.convert("RGB"), flow.colorize(bw).image]
+            row += [bw.convert("RGB"), flow.colorize(bw, **options).image]
         rows.append([o.resize((max(1, round(o.width * height / o.height)), height), Image.Resampling.LANCZOS) for o in row])
     gap, widest = 8, max(sum(o.width for o in row) for row in rows)
     sheet = Image.new("RGB", (widest + gap * (len(rows[0]) - 1), (height + gap) * len(rows) - gap), "white")
