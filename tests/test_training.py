@@ -51,8 +51,9 @@ def test_the_whole_workflow(tmp_path):
     regions = DatasetLoader(data)[0].record.attention_regions
     assert regions and set(regions[0]) == {"x", "y", "w", "h", "importance"}
     assert command("validate_dataset", "--dataset_dir", data).returncode == 0
-    done = command("evaluate", "--dataset_dir", data, *weights, "--pages", 1, "--styles", "gray", "--save", tmp_path / "table.json", "--pictures", tmp_path / "sheet.png")
-    assert done.returncode == 0 and "| psnr |" in done.stdout and json.loads((tmp_path / "table.json").read_text())[0]["pages"] == 1
+    done = command("evaluate", "--dataset_dir", data, *weights, "--pages", 1, "--styles", "gray", "--vivid", 0, "--save", tmp_path / "table.json", "--pictures", tmp_path / "sheet.png")
+    row = json.loads((tmp_path / "table.json").read_text())[0]
+    assert done.returncode == 0 and "| psnr |" in done.stdout and row["pages"] == 1 and row["colourfulness"] < .02       # without chroma
     assert load_page(tmp_path / "sheet.png").size[1] == 480
     for wrong in (("--save", "table.xls"), ("--pictures", "sheet.doc")):                                 # said before anything is coloured
         done = command("evaluate", "--dataset_dir", tmp_path / "nowhere", *wrong)
