@@ -19,19 +19,19 @@ from .core import into_gamut, to_image
 from .splitting import feather
 
 # %% ../nbs/05_fusion.ipynb #c2889199
-def _nine(n, m, sigma):
-    "Of each of `n` fine pixels along a side: the nearest of `m` coarse ones and its neighbours (3, n), and the weights of their nearness."
+def _around(n, m, sigma):
+    "Of each of `n` fine pixels along a side: the two of `m` coarse ones between which it lies (2, n), and the weights of their nearness."
     place = (torch.arange(n) + .5) * m / n - .5
-    cells = place.round() + torch.arange(-1, 2)[:, None]
+    cells = place.floor() + torch.arange(2)[:, None]
     return cells.clamp(0, m - 1).long(), torch.exp(-(cells - place)**2 / (2 * sigma**2))
 
 def _guided_strips(x, guide, sigma_space=.7, sigma_range=8., rows=256):
     "Yield the strips of `upsample_guided`, from the top."
     (h, w), (H, W), device = x.shape[-2:], guide.shape[-2:], x.device
     coarse = torch.cat([F.interpolate(guide, size=(h, w), mode="area"), x], 1)[0]
-    (ys, by_y), (xs, by_x) = ([o.to(device) for o in _nine(*side, sigma_space)] for side in ((H, h), (W, w)))
+    (ys, by_y), (xs, by_x) = ([o.to(device) for o in _around(*side, sigma_space)] for side in ((H, h), (W, w)))
     for strip, ys, by_y in zip(guide[0].split(rows, 1), ys.split(rows, 1), by_y.split(rows, 1)):
-        first, last, total, weights = ys[0, 0], ys[2, -1], 0., 0.
+        first, last, total, weights = ys[0, 0], ys[1, -1], 0., 0.
         for q, near_x in zip(xs, by_x):
             wide = coarse[:, first:last + 1, q]  # few coarse rows are widened, not many fine ones
             for y, near_y in zip(ys - first, by_y):

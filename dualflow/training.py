@@ -259,7 +259,7 @@ def view_grid(
 # %% ../nbs/07_training.ipynb #24713c6e
 TRAINS = {"attention": ("attention",), "primary": ("gate", "primary"), "secondary": ("secondary",), "joint": ("gate", "primary", "secondary")}
 PRESETS = {
-    "nano": dict(views=96, size=256, bs=8, lr=3e-3, joint=dict(lr=1.5e-3), epochs=dict(attention=8, primary=8, secondary=8, joint=2),
+    "nano": dict(views=96, size=256, bs=8, lr=3e-3, attention=dict(size=384), joint=dict(lr=1.5e-3), epochs=dict(attention=8, primary=8, secondary=8, joint=2),
                  networks=dict(attention=dict(dim=96, depth=2, heads=4, widths=(24, 48)), gate=dict(width=12),
                                primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96)))),
     "small": dict(views=800, size=512, bs=8, lr=1.5e-3, attention=dict(bs=16, lr=3e-3, panels=.5), secondary=dict(lr=3e-3), epochs=dict(attention=16, primary=2, secondary=8, joint=5), networks={}),
