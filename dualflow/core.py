@@ -120,7 +120,7 @@ def into_gamut(
     steps: int = 7, # Bisection steps: chroma is found to 1 part in 2**steps
 ) -> torch.Tensor: # (B, 3, H, W), sRGB 0..1
     "sRGB of `lab`, shrinking the chroma (never the lightness) of colours that sRGB cannot show."
-    lab = torch.cat([lab[:, :1], lab[:, 1:] * (lab[:, :1] > .05)], 1)  # black ink has no colour, and is most of what sRGB cannot show
+    lab = torch.cat([lab[:, :1], lab[:, 1:] * (lab[:, :1] > .05)], 1)  # below L* .05 all is 0 of 255: black ink, much of what sRGB cannot show
     rgb = lab_to_rgb(lab, clip=False)
     outside = ((rgb < -1e-3) | (rgb > 1 + 1e-3)).any(1)
     if outside.any():

@@ -207,9 +207,8 @@ class ShardViews(IterableDataset):
             for i in range(self.per_page):
                 rng, style = np.random.default_rng((self.pages.seed, epoch, page.place, i)), (page.place + i) % len(STYLES) if self.fixed else None
                 view = cut_view(*halves, rng, self.size, style, vary=not self.fixed)
-                others = [before[k] for k in rng.permutation(len(before))[:rng.integers(1, 4)]]
+                yield add_panels(view, [before[k] for k in rng.permutation(len(before))[:rng.integers(1, 4)]], rng) if rng.random() < self.panels else view
                 before.append(view)
-                yield add_panels(view, others, rng) if rng.random() < self.panels else view
 
 # %% ../nbs/01c_streaming.ipynb #47126963
 def _bytes(value):
