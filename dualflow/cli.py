@@ -237,7 +237,7 @@ def generate_attention(dataset_dir, budget, weights):
         _say(i, len(pages), page.name, f"{len(regions)} regions")
 
 # %% ../nbs/10_cli.ipynb #ffaf16c6
-TRAINING = (DATASET, opt("--preset", default="small", choices=("nano", "small"), help="recipe: nano learns on a laptop in minutes"),
+TRAINING = (DATASET, opt("--preset", default="small", choices=("nano", "small", "tune"), help="recipe: nano learns from nothing, on a laptop, in minutes; tune takes the embedded weights a little way towards your pages"),
             opt("--resume", action="store_true", help="continue an interrupted run"), opt("--epochs", type=int, help="instead of the preset's"),
             opt("--views", type=int, help="views of pages an epoch, instead of the preset's"),
             opt("--workers", type=int, default=0, help="processes that prepare views"), opt("--seed", type=int, default=0))
@@ -245,7 +245,8 @@ CURVES = opt("--tensorboard", action="store_true", help="write curves for Tensor
 CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: the latest") for o in ("attention", "primary", "secondary"))
 
 def _train(stages, start=None, **options):
-    from dualflow.training import train_stage
+    from dualflow.training import PRESETS, train_stage
+    start = start or ("embedded" if PRESETS[options["preset"]]["networks"] is None else None)
     if start:
         from dualflow.pipeline import find_weights
         options["start"] = find_weights(None if start == "embedded" else start)
@@ -272,9 +273,10 @@ def train_colorization(mode, **options):
 
 @command(*TRAINING, CURVES, START)
 def train(**options):
-    "Train all stages in sequence, then colour some pages that were held out."
+    "Train the preset's stages in sequence, then colour some pages that were held out."
     from dualflow.streaming import INDEX
-    _train(["attention", "primary", "secondary", "joint"], **options)
+    from dualflow.training import PRESETS
+    _train(PRESETS[options["preset"]]["epochs"], **options)
     data = options["dataset_dir"]
     if RANK or (Path(data)/INDEX).is_file(): return  # shards hold pages to learn from, not to look at
     from dualflow.core import Workspace, save_page

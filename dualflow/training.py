@@ -259,11 +259,12 @@ def view_grid(
 # %% ../nbs/07_training.ipynb #24713c6e
 TRAINS = {"attention": ("attention",), "primary": ("gate", "primary"), "secondary": ("secondary",), "joint": ("gate", "primary", "secondary")}
 PRESETS = {
-    "nano": dict(views=96, size=256, bs=8, lr=3e-3, attention=dict(size=384), joint=dict(lr=1.5e-3), epochs=dict(attention=8, primary=8, secondary=8, joint=2),
+    "nano": dict(views=96, size=256, bs=8, lr=3e-3, attention=dict(views=384), joint=dict(lr=1.5e-3), epochs=dict(attention=8, primary=4, secondary=6, joint=1),
                  networks=dict(attention=dict(dim=96, depth=2, heads=4, widths=(24, 48)), gate=dict(width=12),
                                primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96)))),
     "small": dict(views=800, size=512, bs=8, lr=1.5e-3, attention=dict(bs=16, lr=3e-3, panels=.5), secondary=dict(lr=3e-3), epochs=dict(attention=16, primary=2, secondary=8, joint=5), networks={}),
-} # Recipes of `dualflow-train`; what a stage does otherwise stands under its name
+    "tune": dict(views=48, size=384, bs=4, lr=3e-4, panels=.5, joint=dict(lr=1e-4), epochs=dict(attention=8, joint=1), networks=None),
+} # Recipes of `dualflow-train`; what a stage does otherwise stands under its name. Without networks of its own, a recipe takes given weights on
 GATE_RATE = 3 # Times the rate of the others
 
 def stage_learner(
@@ -316,6 +317,8 @@ def train_stage(
     "Train one stage: progress on screen; a new version, checkpoints, logs, pictures and metrics in the workspace."
     if preset not in PRESETS: raise DualflowError(f"preset '{preset}' is not one of {', '.join(PRESETS)}")
     recipe, space, versions = PRESETS[preset] | PRESETS[preset].get(stage, {}), Workspace(dataset_dir), {k: v for k, v in versions.items() if v}
+    if stage not in recipe["epochs"]: raise DualflowError(f"preset '{preset}' does not train the {stage} stage, only {', '.join(recipe['epochs'])}")
+    if recipe["networks"] is None and not start: raise DualflowError(f"preset '{preset}' takes trained weights on; say which (start)")
     epochs, views, lr, device = epochs or recipe["epochs"][stage], views or recipe["views"], recipe["lr"], torch.device(device or pick_device())
     dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0))
     space.create()
@@ -327,7 +330,7 @@ def train_stage(
         print(f"{stage}: the checkpoint is of a run with {keep.run_of['from']}; beginning again"); state = None
     if not state: keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": models.choose(tuple(versions) if start else order if stage == "joint" else order[:order.index(stage)], **versions)}
     set_seed(seed)
-    nets = models.load(keep.run_of["from"], given, **recipe["networks"])
+    nets = models.load(keep.run_of["from"], given, **recipe["networks"] or {})
     if stage == "primary": nets.check_fit(f"attention {keep.run_of['from'].get('attention', start)}", f"the primary of preset '{preset}'")
     learn = stage_learner(dls, nets, stage, lr)
     done = keep.resume(learn, state) if state else 0

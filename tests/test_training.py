@@ -229,6 +229,23 @@ def test_training_begins_with_given_weights(dataset, tmp_path):
     assert done.returncode == 1 and "nowhere: no such folder" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_tune_goes_on_from_the_embedded_weights(dataset, tmp_path):
+    "Attention, then all together, a little way; what it cannot do it says."
+    from dualflow.pipeline import EMBEDDED
+    shutil.copytree(dataset, data := tmp_path / "work/dataset")
+    with pytest.raises(DualflowError, match="'tune' takes trained weights on"): train_stage("attention", data, "tune")
+    with pytest.raises(DualflowError, match="'tune' does not train the primary stage, only attention, joint"): train_stage("primary", data, "tune", start=EMBEDDED)
+    assert not (tmp_path / "work/models").exists()
+    done = command("train", "--dataset_dir", data, "--preset", "tune", "--epochs", 1, "--views", 4)
+    assert done.returncode == 0, done.stderr
+    models, was = Versions(tmp_path / "work/models"), Networks.load(EMBEDDED)
+    assert models.choose() == {"attention": "002", "primary": "001", "secondary": "001"} and models.record("primary", "001")["start"] == digest(was)
+    now = models.load(models.choose()).state_dict()
+    for part in ("attention", "gate", "primary", "secondary"):
+        far = [((now[k] - v).norm() / v.norm()).item() for k, v in was.state_dict().items() if k.startswith(part) and v.ndim > 1 and v.any()]
+        assert 0 < max(far) < .1, (part, max(far))
+
+
 def test_colorizers_learn_no_hues_by_heart(dataset):
     "On one grey page of one red, attention learns the red; a colorizer that sees no plan of it learns none, though it may learn to copy one."
     from dualflow.training import turn_hue
