@@ -349,6 +349,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                  'dualflow.fusion.protect_paper': ('fusion.html#protect_paper', 'dualflow/fusion.py'),
                                  'dualflow.fusion.upsample_guided': ('fusion.html#upsample_guided', 'dualflow/fusion.py')},
             'dualflow.guidance': { 'dualflow.guidance.Lesson': ('guidance.html#lesson', 'dualflow/guidance.py'),
+                                   'dualflow.guidance.Lesson.some': ('guidance.html#lesson.some', 'dualflow/guidance.py'),
                                    'dualflow.guidance._alike': ('guidance.html#_alike', 'dualflow/guidance.py'),
                                    'dualflow.guidance._apart': ('guidance.html#_apart', 'dualflow/guidance.py'),
                                    'dualflow.guidance._looks': ('guidance.html#_looks', 'dualflow/guidance.py'),

@@ -68,7 +68,7 @@ def _place(parts, taken):
          BUDGET, VIVID,
          opt("--all", action="store_true", help="colour pages that are in colour already, too"),
          opt("--hints", help="for a single page: a picture of its size, transparent but where you painted colours"),
-         opt("--reference", nargs="+", default=[], help="coloured pages of the same work, whose colours to follow"),
+         opt("--reference", nargs="+", default=[], help="pages in colour of the same work, or folders, CBZ or PDF with them, whose colours to follow: the more the better"),
          opt("--consistent", action="store_true", help="follow the pages of the input that are in colour already, from each onwards, too"), WEIGHTS)
 def colorize(input, output, budget, vivid, all, hints, reference, consistent, weights):
     "Colour a black-and-white page, a folder of pages, a CBZ or a PDF."
@@ -105,7 +105,8 @@ def colorize(input, output, budget, vivid, all, hints, reference, consistent, we
         from PIL import Image
         try: sheet = Image.open(hints); sheet.load()
         except (OSError, SyntaxError, ValueError) as e: raise PageError(hints, f"cannot be read as a picture ({e}); paint the hints on a transparent PNG") from None
-    references = [load_page(o) for o in reference]
+    references = [o for path in reference for o in find_pages(path) if has_colour(load_page(o.read(), name=o.label))]
+    if reference and not references: raise DualflowError(f"{', '.join(reference)}: no page in colour here to follow")
     flow = _load_flow(weights)
     if WORLD > 1:
         import torch.distributed as others
@@ -118,10 +119,10 @@ def colorize(input, output, budget, vivid, all, hints, reference, consistent, we
                 page = load_page(source.read(), name=source.label)
                 if len(pages) > 1 and not all and has_colour(page):
                     image = page; _say(i, len(pages), source.name, "in colour already, kept as it is")
-                    if consistent: references.append(page)
+                    if consistent: references.append(source)
                 else:
-                    while references: lessons.append(flow.study(references.pop(0), page, budget=budget, vivid=vivid))
-                    result = flow.colorize(page, budget=budget, vivid=vivid, hints=sheet, reference=lessons[-3:]); image = result.image
+                    while references: lessons.append(flow.study(load_page((o := references.pop(0)).read(), name=o.label), page, budget=budget, vivid=vivid))
+                    result = flow.colorize(page, budget=budget, vivid=vivid, hints=sheet, reference=lessons); image = result.image
                     _say(i, len(pages), source.name, f"{image.width} x {image.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s")
             except DualflowError as e: fail(e, source.label); continue
             yield source, places[i - 1], image
@@ -312,7 +313,7 @@ def evaluate(dataset_dir, weights, styles, pages, budget, vivid, save, pictures)
 @command(WEIGHTS, opt("--width", type=int, default=992), opt("--height", type=int, default=1401), opt("--repeat", type=int, default=3, help="times to run"),
          opt("--streaming", action="store_true", help="instead: pages a second from a folder, from shards and from a cache, and the memory they take"),
          opt("--routers", action="store_true", help="instead: compare random, simple, learned and ideal choices of patches on the pages of --dataset_dir"),
-         opt("--guidance", action="store_true", help="instead: what 5, 20 and 100 true colours, or a reference page, bring on the pages of --dataset_dir, reduced to --height"),
+         opt("--guidance", action="store_true", help="instead: what 5, 20 and 100 true colours, or 1 and 6 reference pages, bring on the pages of --dataset_dir, reduced to --height"),
          opt("--dataset_dir", help="with --routers or --guidance: folder of a dataset; its colour halves are the truth"),
          opt("--pages", type=int, default=8, help="with --routers or --guidance: look at this many pages, spread evenly"),
          opt("--style", default="screentone", choices=("gray", "lineart", "screentone"), help="with --routers or --guidance: print the pages in this style"),

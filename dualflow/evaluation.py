@@ -166,11 +166,12 @@ def compare_guidance(
     pages, # Of a dataset, with neighbours: a `DatasetLoader`
     n: int = 6, # Look at this many, spread evenly
     points=(5, 20, 100), # Hints a page
+    references=(1, 6), # Other pages of its chapter, the nearest; fewer where it has fewer
     style: str = "gray", # How to print the pages
     height: int = WORKING_HEIGHT, # Reduce the pages to this
     on_page=None, # Called with (number, total, name)
 ) -> list[dict]: # A row a kind of guidance: `guidance`, `pages`, `psnr`, `gain_db`
-    "What hints and a reference page bring, on pages whose true colours are known."
+    "What hints and reference pages bring, on pages whose true colours are known."
     def reduced(image): return image.resize((round(image.width * height / image.height), height), Image.Resampling.LANCZOS) if image.height > height else image
     chapters = [o.chapter for o in pages.records]
     found = defaultdict(list)
@@ -179,8 +180,9 @@ def compare_guidance(
         true = reduced(pages[i].color)
         bw = grey_image(manga_bw(true, style).L)
         ways = {"none": {}} | {f"{k} points": dict(hints=true_hints(true, k)) for k in points}
-        near = next((k for k in (i - 1, i + 1) if 0 <= k < len(pages) and chapters[k] == chapters[i]), None)
-        if near is not None: ways["reference"] = dict(reference=reduced(pages[near].color))
+        near = sorted((k for k in range(len(pages)) if k != i and chapters[k] == chapters[i]), key=lambda k: abs(k - i))[:max(references, default=0)]
+        lessons = [flow.study(reduced(pages[k].color), bw, height=height) for k in near]
+        if near: ways |= {f"{k} page{'s' * (k > 1)}": dict(reference=lessons[:k]) for k in references}
         psnr = {k: colour_accuracy(flow.colorize(bw, height=height, **way).image, true)["psnr"] for k, way in ways.items()}
         for k in ways: found[k].append((psnr[k], psnr[k] - psnr["none"]))
     return [{"guidance": k, "pages": len(some), "psnr": mean(a for a, _ in some), "gain_db": mean(b for _, b in some)} for k, some in found.items()]

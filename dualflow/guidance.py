@@ -57,6 +57,7 @@ class Lesson:
     look: torch.Tensor  # (N, 4 + C): L as printed; L̂ab as painted; tokens
     off: torch.Tensor   # (N, 3): true L̂ab, less what was painted
     place: torch.Tensor # (N, 2): in page heights
+    def some(self, n): return Lesson(self.look[:n], self.off[:n], self.place[:n])
 
 def _looks(L, tokens, painted):
     tokens = F.interpolate(tokens.float(), size=painted.shape[-2:], mode="bilinear") / (.3 * tokens.shape[1]**.5)
@@ -72,7 +73,7 @@ def take_lesson(
     tokens: torch.Tensor, # (1, C, h/32, w/32), of the attention model
     painted: torch.Tensor, # (1, 3, h/8, w/8), L̂ab of the networks
     known: torch.Tensor, # (1, 4, h/8, w/8), from `known_colour`
-    most: int = 1000, # Places to remember, spread at random
+    most: int = 1000, # Places to remember, in random order
 ) -> Lesson:
     "Compare what was painted with what is known."
     cells = known[0, 3].flatten().nonzero()[:, 0]
@@ -85,8 +86,10 @@ def to_kin(
     painted: torch.Tensor, # (1, 3, h/8, w/8), L̂ab of the networks
     lessons: list[Lesson], # The first of this page, the others of other pages
     doubt: tuple = (.05, .5), # Variance of what is known here, and on other pages; the kernel's is 1.1
+    most: int = 3000, # Places to ask on other pages, as many on each
 ) -> torch.Tensor: # (1, 3, h/8, w/8), the error to expect
     "What known errors say of places that look alike (Gaussian process regression)."
+    lessons = [lessons[0], *(o.some(-(-most // len(lessons[1:]))) for o in lessons[1:])]
     look, off, place = (torch.cat([getattr(o, field) for o in lessons]) for field in ("look", "off", "place"))
     page = torch.cat([torch.full((len(o.look),), i, device=look.device) for i, o in enumerate(lessons)])
     near = .85 * torch.exp(-_apart(look, look) / 30 - 8 * torch.cdist(place, place)) * (page[:, None] == page)

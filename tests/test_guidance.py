@@ -1,5 +1,5 @@
 "Hints and references: they do what they say, where they say it, and nothing where nothing is said."
-import subprocess, sys
+import subprocess, sys, zipfile
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_lightness
 from dualflow.drawing import draw_page
-from dualflow.guidance import Lesson, correct, hint_sheet, take_lesson
+from dualflow.guidance import Lesson, correct, hint_sheet, take_lesson, to_kin
 from dualflow.metrics import colour_accuracy
 from dualflow.pipeline import DualFlow
 from dualflow.printing import STYLES, manga_bw
@@ -81,6 +81,15 @@ def test_hints_decide_where_they_are_and_overrule_a_reference():
         assert (done[0, 1, 3, 3] - 60).abs() < 3 and (done[0, 1, 9, 12] + 60).abs() < 3
 
 
+def test_many_references_share_the_places_to_ask():
+    torch.manual_seed(0)
+    L, painted, tokens = torch.rand(1, 1, 128, 128) * 100, torch.randn(1, 3, 16, 16) * 20, torch.randn(1, 8, 4, 4)
+    nothing, *pages = (take_lesson(L, tokens, painted, torch.randn(1, 4, 16, 16) * 20 * (i > 0)) for i in range(5))
+    shared = to_kin(L, tokens, painted, [nothing, *pages], most=40)
+    assert torch.equal(shared, to_kin(L, tokens, painted, [nothing, *(Lesson(o.look[:10], o.off[:10], o.place[:10]) for o in pages)]))
+    assert not torch.allclose(shared, to_kin(L, tokens, painted, [nothing, *pages]), atol=.1)
+
+
 @pytest.mark.parametrize("hints, words", [(Image.new("RGB", SIZE), "transparent"), (Image.new("RGBA", (10, 10)), "page's size"), ([(1, 2)], "0..255"),
                                           ([(400, 2, (1, 2, 3))], "320 x 448"), ([(1, 2, (300, 0, 0))], "0..255")])
 def test_wrong_hints_are_told_with_their_remedy(flow, page, hints, words):
@@ -105,6 +114,20 @@ def test_a_page_in_colour_leads_its_chapter(tmp_path, flow):
         assert done.returncode == 0, done.stderr
     alone, led, shown = (load_page(tmp_path / o / "p2.png").tobytes() for o in ("alone", "led", "shown"))
     assert led == shown != alone and led == flow.colorize(bw, reference=lead).image.tobytes()
+
+
+def test_all_pages_in_colour_of_a_folder_and_an_archive_are_followed(tmp_path, flow):
+    "Grey pages among them teach no grey; where no page has colours, that is said."
+    bw, colours = draw_page(12, size=SIZE).color.convert("L"), [draw_page(i, size=SIZE).color for i in (11, 13, 14, 15)]
+    (tmp_path / "ref").mkdir(); (tmp_path / "grey").mkdir(); bw.save(tmp_path / "p.png"); bw.save(tmp_path / "grey/p0.png"); bw.save(tmp_path / "ref/p0.png")
+    for i, o in enumerate(colours[:2]): o.save(tmp_path / f"ref/p{i + 1}.png")
+    with zipfile.ZipFile(tmp_path / "more.cbz", "w") as z:
+        for i, o in enumerate(colours[2:]): o.save(tmp_path / "o.png"); z.write(tmp_path / "o.png", f"p{i}.png")
+    done = run("--input", tmp_path / "p.png", "--output", tmp_path / "c.png", "--reference", tmp_path / "ref", tmp_path / "more.cbz")
+    assert done.returncode == 0, done.stderr
+    assert load_page(tmp_path / "c.png").tobytes() == flow.colorize(bw, reference=colours).image.tobytes() != flow.colorize(bw, reference=colours[1:]).image.tobytes()
+    done = run("--input", tmp_path / "p.png", "--output", tmp_path / "x.png", "--reference", tmp_path / "grey")
+    assert done.returncode == 1 and "no page in colour" in done.stderr and "Traceback" not in done.stderr and not (tmp_path / "x.png").exists()
 
 
 def test_the_command_takes_hints_and_names_what_is_wrong(tmp_path, page, alone):
