@@ -66,6 +66,20 @@ def test_handler_takes_strokes(page):
         with pytest.raises(gr.Error, match=WORDS[language]["unpainted"]): colour_upload(page, .3, language=language, painted=dict(layers=[Image.new("RGBA", (176, 248))]))
 
 
+def test_handler_follows_pages_in_colour(page, tmp_path):
+    "They move the colours towards their own and are counted; a grey one is sent back by its name, and so is a crowd."
+    blue = Image.new("RGB", (176, 248), (60, 90, 200))
+    blue.paste((90, 190, 230), (0, 0, 60, 248))
+    blue.save(tmp_path/"blue.png"); blue.convert("L").save(tmp_path/"grey <1>.png")
+    (_, plain), words, *_ = colour_upload(page, 0)
+    (_, led), counted, *_ = colour_upload(page, 0, references=[tmp_path/"blue.png"] * 2)
+    bluer = np.asarray(led).astype(int) - np.asarray(plain)
+    assert bluer[..., 2].mean() - bluer[..., 0].mean() > 3 and "follows: 2" in counted and "follows" not in words
+    for language, said in WORDS.items():
+        with pytest.raises(gr.Error, match="grey &lt;1&gt;.png " + said["colourless"].split("}")[1].strip()): colour_upload(page, 0, language=language, references=[tmp_path/"blue.png", tmp_path/"grey <1>.png"])
+        with pytest.raises(gr.Error, match=said["crowd"].format(n=6)): colour_upload(page, 0, language=language, references=[tmp_path/"blue.png"] * 7)
+
+
 @pytest.mark.parametrize("content, complaint", [(b"", "empty"), (b"%PDF-1.7", "not a picture"), (b"<svg onload=alert(1)>", "not a picture")])
 def test_handler_says_what_is_wrong(tmp_path, content, complaint):
     path = tmp_path/"x <img>.png"
@@ -187,6 +201,18 @@ def test_browser_paints_and_colours_again(browser, url, page):
     change = (look() - before)[244:252, 170:182].mean((0, 1))  # the middle of the page
     assert change[0] - change[1] > 10, change
     assert {o.hostname for o in asked if o.scheme.startswith("http")} == {"127.0.0.1"}
+
+
+def test_browser_takes_pages_to_follow(browser, url, page, tmp_path):
+    for i in (3, 11): draw_page(i, (352, 496)).color.save(tmp_path/f"p{i}.png")
+    tab, _ = visit(browser, url, "en-GB")
+    tab.locator("input[type=file]").first.set_input_files(page)
+    tab.locator("#page img").first.wait_for()
+    tab.locator("#references input[type=file]").set_input_files([tmp_path/"p3.png", tmp_path/"p11.png"])
+    tab.locator("#references").get_by_text("p11").first.wait_for()
+    tab.locator("#colour").click()
+    tab.locator("#fused img").first.wait_for(timeout=180_000)
+    assert "follows: 2" in tab.locator("#report").inner_text()
 
 
 def test_browser_shows_a_message_for_a_broken_file(browser, url, broken):
