@@ -1,4 +1,4 @@
-"""A few strokes of a brush, or a page in colour of the same story, teach the painter what no black-and-white page can say.
+"""A few strokes of a brush, or pages in colour of the same story, teach the painter what no black-and-white page can say.
 
 Docs: https://dualflow.readthedocs.io/guidance.html.md"""
 
@@ -86,15 +86,16 @@ def to_kin(
     painted: torch.Tensor, # (1, 3, h/8, w/8), L̂ab of the networks
     lessons: list[Lesson], # The first of this page, the others of other pages
     doubt: tuple = (.05, .5), # Variance of what is known here, and on other pages; the kernel's is 1.1
-    most: int = 3000, # Places to ask on other pages, as many on each
+    most: int = 2000, # Places to ask on other pages, as many on each
 ) -> torch.Tensor: # (1, 3, h/8, w/8), the error to expect
     "What known errors say of places that look alike (Gaussian process regression)."
     lessons = [lessons[0], *(o.some(-(-most // len(lessons[1:]))) for o in lessons[1:])]
     look, off, place = (torch.cat([getattr(o, field) for o in lessons]) for field in ("look", "off", "place"))
     page = torch.cat([torch.full((len(o.look),), i, device=look.device) for i, o in enumerate(lessons)])
     near = .85 * torch.exp(-_apart(look, look) / 30 - 8 * torch.cdist(place, place)) * (page[:, None] == page)
-    weights = torch.linalg.solve(_alike(look, look) + near + torch.where(page == 0, *torch.tensor(doubt, device=look.device)).diag(), off)
-    return torch.cat([_alike(l, look) @ weights for l in _looks(L, tokens, painted).split(4096)]).T.reshape(painted.shape)
+    kernel = _alike(look, look) + near + torch.where(page == 0, *torch.tensor(doubt, device=look.device)).diag()
+    weights = torch.cholesky_solve(off, torch.linalg.cholesky(kernel))
+    return torch.cat([_alike(l, look) @ weights for l in _looks(L, tokens, painted).split(512)]).T.reshape(painted.shape)
 
 def to_neighbours(
     guide: torch.Tensor, # (1, 1, h, w), L* 0..100

