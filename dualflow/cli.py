@@ -41,7 +41,7 @@ DATASET = opt("--dataset_dir", required=True, help="folder of a dataset (made by
 WEIGHTS = opt("--weights", help="folder of weights or Hugging Face repository id; none: the embedded weights")
 BUDGET = opt("--budget", type=float, default=.3, help="largest share of the page for the primary colorizer")
 VIVID = opt("--vivid", type=float, default=1., help="chroma, times that of the networks: 0.8 is careful, 1.3 bold")
-REFERENCE = opt("--reference", nargs="+", default=[], help="pages in colour of the same work, or folders, CBZ or PDF with them, whose colours to follow: the more the better")
+REFERENCE = opt("--reference", nargs="+", default=[], help="pages in colour of the same work, or folders, CBZ or PDF with them, whose colours to follow: the more the better, up to 20")
 
 # %% ../nbs/10_cli.ipynb #372f069f
 RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))  # set by accelerate and torchrun: which of how many processes this is
@@ -57,14 +57,16 @@ def _load_flow(weights):
     return flow
 
 def _in_colour(paths):
-    "The pages in colour at some paths. Raises `DualflowError` if paths are given and none of their pages is."
+    "The pages in colour at some paths, at most 20, spread evenly. Raises `DualflowError` if paths are given and none of their pages is."
     from dualflow.core import DualflowError, load_page
     from dualflow.pipeline import has_colour
     from dualflow.sources import find_pages
     found = [o for path in paths for o in find_pages(path) if has_colour(load_page(o.read(), name=o.label))]
     if paths and not found: raise DualflowError(f"{', '.join(paths)}: no page in colour here to follow")
-    if found and RANK == 0: print(f"following {len(found)} page{'s' * (len(found) > 1)} in colour", flush=True)
-    return found
+    n = min(len(found), 20)  # each takes as long to study as a page to colour
+    chosen = [found[i * len(found) // n] for i in range(n)]
+    if found and RANK == 0: print(f"following {len(chosen)} of {len(found)} page{'s' * (len(found) > 1)} in colour", flush=True)
+    return chosen
 
 def _place(parts, taken):
     "A path for a page below the output: no name leads out of it, none is too long for a disk, and no two pages get the same."

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from dualflow.cli import _in_colour
 from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_lightness
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
@@ -131,13 +132,21 @@ def test_all_pages_in_colour_of_a_folder_and_an_archive_are_followed(tmp_path, f
     assert done.returncode == 1 and "no page in colour" in done.stderr and "Traceback" not in done.stderr and not (tmp_path / "x.png").exists()
 
 
+def test_of_many_pages_twenty_are_followed_from_all_over(tmp_path, capsys):
+    red = Image.new("RGB", (40, 56), "white"); red.paste((200, 40, 40), (0, 0, 20, 56))
+    for i in range(30): (red if i else red.convert("L")).save(tmp_path / f"p{i}.png")
+    chosen = [int(o.name[1:]) for o in _in_colour([str(tmp_path)])]
+    assert len(chosen) == 20 and chosen == sorted(set(chosen)) and chosen[0] == 1 and chosen[-1] >= 28 and max(np.diff(chosen)) == 2
+    assert "following 20 of 29 pages" in capsys.readouterr().out and _in_colour([]) == []
+
+
 def test_evaluation_says_what_following_brings(tmp_path, page):
     (tmp_path / "mine/ch").mkdir(parents=True); page.save(tmp_path / "mine/ch/p1.png")
     create_dataset(tmp_path / "mine", tmp_path / "data")
     gain = []
     for options in ((), ("--reference", tmp_path / "mine")):
         done = run("--dataset_dir", tmp_path / "data", "--styles", "gray", "--save", tmp_path / "rows.json", *options, command="evaluate")
-        assert done.returncode == 0 and ("following 1 page" in done.stdout) == bool(options), done.stderr
+        assert done.returncode == 0 and ("following 1 of 1 page" in done.stdout) == bool(options), done.stderr
         gain.append(json.loads((tmp_path / "rows.json").read_text())[0]["gain_db"])
     assert gain[1] > gain[0] + .3, gain
 
