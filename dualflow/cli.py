@@ -60,11 +60,10 @@ def _in_colour(paths):
     "The pages in colour at some paths, at most 20, spread evenly. Raises `DualflowError` if paths are given and none of their pages is."
     from dualflow.core import DualflowError, load_page
     from dualflow.pipeline import has_colour
-    from dualflow.sources import find_pages
+    from dualflow.sources import find_pages, spread
     found = [o for path in paths for o in find_pages(path) if has_colour(load_page(o.read(), name=o.label))]
     if paths and not found: raise DualflowError(f"{', '.join(paths)}: no page in colour here to follow")
-    n = min(len(found), 20)  # each takes as long to study as a page to colour
-    chosen = [found[i * len(found) // n] for i in range(n)]
+    chosen = spread(found, 20)  # each takes as long to study as a page to colour
     if found and RANK == 0: print(f"following {len(chosen)} of {len(found)} page{'s' * (len(found) > 1)} in colour", flush=True)
     return chosen
 
@@ -340,7 +339,8 @@ def bench(weights, width, height, repeat, streaming, routers, guidance, dataset_
     elif routers or guidance:
         from dualflow.core import DualflowError
         from dualflow.dataset import DatasetLoader
-        from dualflow.evaluation import compare_guidance, save_rows, spread
+        from dualflow.evaluation import compare_guidance, save_rows
+        from dualflow.sources import spread
         if not dataset_dir: raise DualflowError("--routers and --guidance need pages in colour; name a dataset with --dataset_dir")
         flow, data, on_page = _load_flow(weights), DatasetLoader(dataset_dir), lambda i, n, name: print(f"\r[{i}/{n}] {name:40.40}", end="", file=sys.stderr, flush=True)
         if guidance:

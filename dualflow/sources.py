@@ -6,7 +6,7 @@ Docs: https://dualflow.readthedocs.io/sources.html.md"""
 
 # %% auto #0
 __all__ = ['DPI', 'PAGE_ENDINGS', 'ZIP_ENDINGS', 'ARCHIVE_ENDINGS', 'OTHER_BOOKS', 'MAX_BYTES', 'render_pdf', 'png', 'Source',
-           'list_archive', 'find_pages', 'pair_key', 'pair_pages']
+           'list_archive', 'find_pages', 'spread', 'pair_key', 'pair_pages']
 
 # %% ../nbs/00e_sources.ipynb #d22817ce
 import hashlib, io, re, zipfile, zlib
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pypdfium2 as pdfium
 from PIL import Image
 
@@ -125,6 +126,13 @@ def find_pages(
                 if on_error is None: raise
                 on_error(e)
     return found
+
+def spread(
+    items, # Pages, or anything that has a length and can be indexed
+    n: int = None, # How many; all if None
+) -> list:
+    "At most `n` of the items, evenly spread."
+    return [items[i] for i in (np.linspace(0, len(items) - 1, min(n, len(items))).astype(int) if n else range(len(items)))]
 
 # %% ../nbs/00e_sources.ipynb #5b342cdb
 _KINDS = {"bw": "bw", "b&w": "bw", "mono": "bw", "raw": "bw", "color": "color", "colour": "color", "colored": "color", "coloured": "color"}
