@@ -26,7 +26,7 @@ def equal_directions(
     with half_precision(x.device):
         for _ in range(steps):
             a = x @ x.T
-            x = 3.4445 * x + (-4.775 * a + 2.0315 * a @ a) @ x
+            x = torch.addmm(x, torch.addmm(a, a, a, beta=-4.775, alpha=2.0315), x, beta=3.4445)
     return x.float()
 
 # %% ../nbs/06b_optimizer.ipynb #eeb204bc

@@ -17,9 +17,12 @@ from kornia.filters import gaussian_blur2d
 from .core import page_lab
 
 # %% ../nbs/00b_printing.ipynb #e6060379
+def _each(value, x): return torch.as_tensor(value, dtype=x.dtype).to(x.device).view(-1, 1, 1, 1)  # one number, or one a page, over maps
+
 def _blur(x, sigma):
-    size = 2 * int(3 * sigma + .5) + 1
-    return gaussian_blur2d(x, (size, size), (sigma, sigma), border_type="replicate")
+    sigma = torch.as_tensor(sigma).view(-1, 1)
+    size = 2 * int(3 * sigma.max() + .5) + 1
+    return gaussian_blur2d(x, (size, size), sigma.expand(-1, 2).to(x), border_type="replicate")
 
 def smooth_surfaces(
     L: torch.Tensor, # (B, 1, H, W), any unit
@@ -49,10 +52,11 @@ def ink_lines(
 # %% ../nbs/00b_printing.ipynb #02075852
 TONES = ((82, .0), (64, .12), (46, .25), (28, .42), (0, .60))  # lightness above which a tone covers this share of the paper
 
-def _screen(h, w, pitch, angle, device):
-    "A dot screen, 0..1, with a peak every `pitch` pixels along `angle` degrees."
-    y, x = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
-    c, s = torch.cos(torch.tensor(angle).deg2rad()), torch.sin(torch.tensor(angle).deg2rad())
+def _screen(h, w, pitch, angle, L):
+    "Dot screens (1 or B, 1, h, w), 0..1, with a peak every `pitch` pixels along `angle` degrees, on the device of `L`."
+    y, x = torch.meshgrid(torch.arange(h, device=L.device), torch.arange(w, device=L.device), indexing="ij")
+    pitch, angle = _each(pitch, L), _each(angle, L).deg2rad()
+    c, s = angle.cos(), angle.sin()
     u, v = 2 * torch.pi / pitch * (x * c + y * s), 2 * torch.pi / pitch * (y * c - x * s)
     return .5 + .25 * (u.cos() + v.cos())
 
@@ -75,13 +79,14 @@ def tone_dots(
 ) -> torch.Tensor: # (B, 1, H, W), ink coverage 0..1
     "Halftone dots that stand for the shade of a page, in five classes from white to dark."
     classes = tone_classes(L)
-    screen = _screen(*L.shape[-2:], pitch, angle, L.device)
-    sample = _screen(64, 64, pitch, angle, L.device).flatten()
+    screen, density = _screen(*L.shape[-2:], pitch, angle, L), _each(density, L)
+    sample = _screen(64, 64, pitch, angle, L).flatten(1)
     dots = torch.zeros_like(L)
     for i, (_, cover) in enumerate(TONES):
         if cover:
-            threshold = torch.quantile(sample, 1 - min(cover * density, .9))
-            sheet = ((screen - threshold) * pitch * 1.6 + .5).clamp(0, 1)  # about one pixel of antialiasing
+            share = 1 - (cover * density).clamp(max=.9).flatten().expand(len(sample))
+            threshold = sample.quantile(share, 1).diagonal().view(-1, 1, 1, 1)
+            sheet = ((screen - threshold) * _each(pitch, L) * 1.6 + .5).clamp(0, 1)  # about one pixel of antialiasing
             dots = torch.where(classes == i, sheet.expand_as(dots), dots)
     return dots
 
@@ -108,7 +113,7 @@ def print_lightness(
     sigma: float = 1.0, # Thickness of the lines, pixels
     density: float = 1.0, # Of the dots, times the tone's own
 ) -> Printed: # The page in black and white, with its layers
-    "Make a black-and-white page of a colour page's lightness. Raises `ValueError` for an unknown style."
+    "Make a black-and-white page of a colour page's lightness; the last four may be tensors (B,), one value a page. Raises `ValueError` for an unknown style."
     if style not in STYLES: raise ValueError(f"style '{style}' is not one of {', '.join(STYLES)}")
     if style == "gray": return Printed(L, 1 - L / 100, torch.zeros_like(L))
     ink = ink_lines(L, sigma)

@@ -67,15 +67,19 @@ def true_places(
 ) -> torch.Tensor: # (B, 4, H/8, W/8), L̂ab, and a mask of 0 and 1
     "True colours at random places: up to 3 pieces of .15 to .65 of a side, or up to 1000 points of 1 to 3 cells."
     true, passes = F.avg_pool2d(true.float(), 8), F.avg_pool2d(passes.float(), 8)
-    mask, rand = torch.zeros(passes.shape), lambda: torch.rand(()).item()
-    for view in mask[:, 0]:
-        if rand() >= often: continue
-        many, least, most = (1 + 3 * rand(), .15, .65) if rand() < .4 else (1001 ** rand() - 1, 0, .045)
-        for _ in range(int(many)):
-            h, w = (1 + int((least + (most - least) * rand()) * n) for n in view.shape)
-            y, x = (int(rand() * n) for n in view.shape)
-            view[y:y + h, x:x + w] = 1
-    return torch.cat([(true[:, :1] / passes.clamp(min=.01)).clamp(0, 100), true[:, 1:], mask.to(true.device)], 1)
+    n, _, h, w = passes.shape
+    pieces = torch.rand(n) < .4
+    many = torch.where(pieces, 1 + 3 * torch.rand(n), 1001**torch.rand(n) - 1).long() * (torch.rand(n) < often)
+    view = torch.arange(n).repeat_interleave(many)
+    def span(side):
+        start, long = torch.rand(2, len(view))
+        start, long = (start * side).long(), (torch.where(pieces[view], .15 + .5 * long, .045 * long) * side).long()
+        return start, (start + 1 + long).clamp(max=side)
+    (top, bottom), (left, right) = span(h), span(w)
+    corners = torch.zeros(n, h + 1, w + 1)  # summed down and to the right: how many pieces lie over a cell
+    for y, x, sign in ((top, left, 1.), (bottom, left, -1.), (top, right, -1.), (bottom, right, 1.)): corners.index_put_((view, y, x), torch.tensor(sign), accumulate=True)
+    mask = (corners.cumsum(1).cumsum(2)[:, None, :-1, :-1] > 0).float().to(true.device)
+    return torch.cat([(true[:, :1] / passes.clamp(min=.01)).clamp(0, 100), true[:, 1:], mask], 1)
 
 def turn_hue(
     colour: torch.Tensor, # (B, 3, h, w), L̂ab
@@ -106,9 +110,10 @@ class DualFlowTrainer(nn.Module):
 
     def choose(self, importance):
         "Corners (view, top, left) of priority patches, in pixels; varied by noise while training."
+        importance = importance.detach().cpu()  # many small steps: a GPU would be slow at them
         noise = torch.rand_like(importance) * 1.6 + .2 if self.training else 1.
         return [(i, r * CELL, c * CELL) for i, o in enumerate((importance * noise)[:, 0])
-                for r, c, _ in choose_patches(o.detach(), budget=self.patches * PATCH**2 / (o.numel() * CELL**2) + 1e-3)[:self.patches]]
+                for r, c, _ in choose_patches(o, budget=self.patches * PATCH**2 / (o.numel() * CELL**2) + 1e-3)[:self.patches]]
 
     def forward(self, L, truth=None): # truth (B, 5, H, W): show the secondary some of it
         with half_precision(L.device):

@@ -8,6 +8,7 @@ Docs: https://dualflow.readthedocs.io/views.html.md"""
 __all__ = ['PageViews', 'page_loaders']
 
 # %% ../nbs/01d_views.ipynb #ce394b0f
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np, torch
@@ -38,16 +39,22 @@ class PageViews(torch.utils.data.Dataset):
         if not len(area): raise DualflowError(f"{pages.space.root}: no pages to learn from in this split; add a chapter")
         self.share = area**.5 / (area**.5).sum()
 
+    def fill(self):
+        "Decode what the cache can hold now, so that processes started later share it."
+        most = int((np.cumsum([3 * np.prod(o.original_size) for o in self.pages.records]) <= self.cache.limit).sum())
+        with ThreadPoolExecutor() as pool:
+            for k, halves in enumerate(pool.map(lambda k: working_halves(self.pages[k]), range(most))): self.cache.get(k, lambda: halves)
+
     def set_epoch(self, epoch: int): self.epoch = epoch
     def __len__(self): return self.views
     def __getitem__(self, i):
         rng = np.random.default_rng(i if self.fixed else (self.seed, self.epoch, i))
-        def cut():
+        def cut(size):
             k = rng.choice(len(self.pages), p=self.share)
             color, bw = self.cache.get(k, lambda: working_halves(self.pages[k]))
-            return cut_view(color, bw, rng, self.size, i % len(STYLES) if self.fixed else None, vary=not self.fixed)
-        view = cut()
-        return add_panels(view, [cut() for _ in range(rng.integers(1, 4))], rng) if rng.random() < self.panels else view
+            return cut_view(color, bw, rng, size, i % len(STYLES) if self.fixed else None, vary=not self.fixed)
+        view = cut(self.size)
+        return add_panels(view, [cut(self.size * 2 // 3) for _ in range(rng.integers(1, 4))], rng) if rng.random() < self.panels else view
 
 # %% ../nbs/01d_views.ipynb #32e1cea8
 def page_loaders(
@@ -72,6 +79,8 @@ def page_loaders(
     else:
         train, valid = (DatasetLoader(dataset_dir, split=o) for o in ("train", "valid"))
         sets = PageViews(train, views, size, seed=seed, panels=panels), PageViews(valid if len(valid) else train, fixed, size, fixed=True)
+        if workers:
+            for o in sets: o.fill()
     loaders = [DataLoader(o, bs=bs, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device) for i, o in enumerate(sets)]
     if world > 1:
         from dualflow.distributed import Share
