@@ -103,7 +103,7 @@ def _residual(L, k): return _cells((L - F.interpolate(F.avg_pool2d(L, k), scale_
 
 LOCAL_MAPS = SIMPLE_MAPS["deviation"], lambda L: _residual(L, 8), lambda L: _residual(L, 2) # Coarse, middle and fine texture, all cheap
 
-FAR = 1/2 # Share of its size at which the page is looked at for its hues
+FAR = .4 # Share of its size at which the page is looked at for its hues
 
 def _smaller(L, share):
     sides = [max(32, round(o * share / 32) * 32) for o in L.shape[-2:]]
