@@ -20,7 +20,7 @@ from kornia.geometry.transform import rotate
 from PIL import Image
 
 from .core import page_lightness
-from .printing import STYLES, print_lightness
+from .printing import STYLES, per_page, print_lightness
 
 # %% ../nbs/00d_augmentation.ipynb #0228387e
 class Recipe(NamedTuple):
@@ -139,11 +139,12 @@ def scan(
     quality, # Of JPEG, 1..100, 0: not compressed: the same
 ) -> torch.Tensor: # (B, 1, H, W), as scanned
     "Printed pages as they come from a scanner."
-    paper, noise, quality = (torch.as_tensor(o, dtype=L.dtype).expand(len(L)) for o in (paper, noise, quality))
-    L = L * paper.to(L.device).view(-1, 1, 1, 1)
-    if noise.any(): L = L + noise.to(L.device).view(-1, 1, 1, 1) * torch.randn_like(L)
+    noise, quality = torch.as_tensor(noise), torch.as_tensor(quality).expand(len(L))
+    L = L * per_page(paper, L)
+    if noise.any(): L = L + per_page(noise, L) * torch.randn_like(L)
+    L = L.clamp(0, 100)
     if some := quality.nonzero().flatten().tolist(): L = L.index_copy(0, torch.tensor(some, device=L.device), jpeg(L[some], quality[some].tolist()))
-    return L.clamp(0, 100)
+    return L
 
 # %% ../nbs/00d_augmentation.ipynb #10c0b7c3
 def print_views(
@@ -153,15 +154,14 @@ def print_views(
     rgb, given, recipes = batch
     planes, recipes = torch.cat([rgb.float() / 255, given], 1), recipes.cpu()
     L, truth = planes.new_empty(len(planes), 1, *planes.shape[2:]), planes.new_empty(len(planes), 5, *planes.shape[2:])
-    each = lambda o: o.to(planes.device).view(-1, 1, 1, 1)
     kinds = range(len(planes)) if planes.device.type == "cpu" else (recipes[:, 0] * (1 + recipes[:, 1])).tolist()
-    for kind in set(kinds):  # on a CPU one by one: they stay in its cache; elsewhere all of one kind at once
+    for kind in dict.fromkeys(kinds):  # on a CPU one by one: they stay in its cache; elsewhere all of one kind at once
         some = [i for i, o in enumerate(kinds) if o == kind]
         r, plane = Recipe(*recipes[some].T), planes[some]
         if r.turn.any(): plane = rotate(plane, r.turn.to(plane.device), padding_mode="reflection").clamp(min=0)
         view = rgb_to_lab(plane[:, :3])
-        if r.hue.any() or (r.vivid != 1).any(): view = vary_colours(view, each(r.hue), each(r.vivid))
-        if (r.tone != 1).any(): view = torch.cat([100 * (view[:, :1] / 100).clamp(0, 1)**each(r.tone), view[:, 1:]], 1)
+        if r.hue.any() or (r.vivid != 1).any(): view = vary_colours(view, per_page(r.hue, view), per_page(r.vivid, view))
+        if (r.tone != 1).any(): view = torch.cat([100 * (view[:, :1] / 100).clamp(0, 1)**per_page(r.tone, view), view[:, 1:]], 1)
         if r.made[0]:
             o = print_lightness(view[:, :1], STYLES[int(r.style[0])], r.pitch, r.angle, r.sigma, r.density)
             seen, gate = scan(o.L, r.paper, r.noise, r.quality), o.gate

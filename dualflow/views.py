@@ -41,7 +41,8 @@ class PageViews(torch.utils.data.Dataset):
 
     def fill(self):
         "Decode what the cache can hold now, so that processes started later share it."
-        most = int((np.cumsum([3 * np.prod(o.original_size) for o in self.pages.records]) <= self.cache.limit).sum())
+        sizes = [(4 + (o.style == "original")) * np.prod(o.original_size) for o in self.pages.records]  # bytes of both halves, at most
+        most = int((np.cumsum(sizes) <= self.cache.limit).sum())
         with ThreadPoolExecutor() as pool:
             for k, halves in enumerate(pool.map(lambda k: working_halves(self.pages[k]), range(most))): self.cache.get(k, lambda: halves)
 
