@@ -20,7 +20,7 @@ from PIL import Image
 from .attention import AttentionMap
 from .colorizers import GUESSED, Networks, transmission
 from .core import CELL, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness, pick_device, working_page
-from .fusion import Fused, finish_page, merge_colorizations, upsample_guided
+from .fusion import PAPER, Fused, find_paper, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, take_lesson
 from .splitting import PATCH, Region, as_regions, choose_patches
 from .versions import load_networks
@@ -164,6 +164,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         mark("secondary")
         fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], light := F.avg_pool2d(transmission(L, gate), 2) * 100)
         fused.colour[:, 1:] *= vivid
+        fused.colour[..., :-(-h // 2), :-(-w // 2)].lerp_(L.new_tensor(PAPER).view(1, 3, 1, 1), find_paper(L[..., :h, :w]))
         lessons = [o if isinstance(o, Lesson) else self.study(o, image, budget=budget, height=height, vivid=vivid)
                    for o in (reference if isinstance(reference, (list, tuple)) else [reference] if reference is not None else [])]
         painted = F.avg_pool2d(fused.colour, 4)

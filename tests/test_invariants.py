@@ -1,10 +1,12 @@
 "What must hold for any page, map and budget."
-import torch
+import pytest, torch, torch.nn.functional as F
 from hypothesis import given, settings, strategies as st
 
 from dualflow.colorizers import compose, transmission
-from dualflow.core import into_gamut
-from dualflow.fusion import harmonise, upsample_guided
+from dualflow.augmentation import scan
+from dualflow.core import into_gamut, load_page, page_lab, working_page
+from dualflow.drawing import draw_page
+from dualflow.fusion import PAPER, find_paper, harmonise, straightness, upsample_guided
 from dualflow.printing import STYLES, print_lightness
 from dualflow.splitting import cut_patches
 from kornia.color import rgb_to_lab
@@ -48,3 +50,67 @@ def test_harmonising_what_agrees_changes_nothing():
     page = torch.rand(1, 3, 80, 80) * 50
     corners = [(0, 0), (20, 20), (40, 0)]
     assert harmonise(cut_patches(page, corners, (40, 40)), corners, page).abs().max() < 1e-3
+
+
+def surely_right(paper, lab): # Share of what was found that is white in the true page, or a pixel beside it
+    truly = (F.avg_pool2d(lab, 2, ceil_mode=True) - torch.tensor(PAPER).view(1, 3, 1, 1)).norm(dim=1, keepdim=True) < 8
+    return F.max_pool2d(truly.float(), 3, 1, 1)[paper > 0].mean().item()
+
+
+def framed(h=700, w=500, gap=0): # A page of two framed panels; `gap`: what is missing in the upper frame
+    page = torch.full((h, w), 100.)
+    for top, bottom in ((20, h // 2 - 8), (h // 2 + 8, h - 20)):
+        for y in (top, bottom): page[y:y + 3, 20:w - 20] = 0
+        for x in (20, w - 23): page[top:bottom + 3, x:x + 3] = 0
+    if gap: page[20:23, 200:200 + gap] = 100
+    return page[None, None]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("worn", [False, True])
+def test_margins_and_gutters_are_found_however_printed_and_scanned(style, worn):
+    for seed in (2, 3, 11, 20):
+        lab = page_lab(draw_page(seed).color)
+        L = print_lightness(lab[:, :1], style).L
+        paper = find_paper(scan(L, .9, 3., 30) if worn else L)
+        assert paper.shape == (1, 1, 704, 496) and set(paper.unique().tolist()) == {0, 1}
+        assert paper.mean() > .1 and surely_right(paper, lab) > .98
+
+
+def test_pictures_without_frames_have_no_margins_to_find():
+    lab = page_lab(draw_page(7).color)
+    for style in STYLES:
+        L = print_lightness(lab[:, :1], style).L
+        assert not find_paper(L[..., 300:700, 200:700]).any()
+    for gap in (0, 6, 60):                                                      # a frame may have gaps: what is behind them is no gutter
+        paper = find_paper(framed(gap=gap))
+        assert .08 < paper.mean() < .2 and paper[0, 0, 2, 2] == paper[0, 0, 175, 100] == 1 and paper[0, 0, 80, 100] == paper[0, 0, 250, 100] == 0
+    sky = torch.full((1, 1, 600, 400), 100.); sky[..., 350:, :] = 20           # thick: not even straight ground makes a sky paper
+    assert not find_paper(sky).any() and not find_paper(torch.zeros(1, 1, 64, 64)).any() and not find_paper(torch.full((1, 1, 64, 64), 100.)).any()
+
+
+def test_what_is_found_on_real_pages_is_paper(comics):
+    found = 0
+    for file in sorted(o for o in (comics / "val").rglob("*") if o.suffix in (".jpg", ".png", ".webp"))[::5]:
+        lab, (h, w) = working_page(page_lab(load_page(file)))
+        lab = lab[..., :h, :w]
+        for style in STYLES:
+            paper = find_paper(print_lightness(lab[:, :1], style).L)
+            if paper.any(): found += 1; assert surely_right(paper, lab) > .85, file
+    assert found
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 2**31))
+def test_pages_of_any_size_have_paper_or_none(h, w, seed):
+    paper = find_paper(torch.rand(1, 1, h, w, generator=torch.Generator().manual_seed(seed)).round() * 100)
+    assert paper.shape == (1, 1, -(-h // 2), -(-w // 2))
+
+
+@pytest.mark.parametrize("slope", [0., .1, .5, 1.])
+def test_straight_is_straight_at_any_angle(slope):
+    y, x = torch.meshgrid(torch.arange(160.), torch.arange(160.), indexing="ij")
+    line = y - slope * x
+    assert straightness(((line > 20) & (line < 26)).numpy()) > .95               # a gutter: both sides count as one direction
+    assert straightness((line + 6 * torch.sin(x / 3) > 40).numpy()) < .6         # a hedge
+    assert straightness(((y - 80)**2 + (x - 80)**2 < 7**2).numpy()) < .7        # a curl
