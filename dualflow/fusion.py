@@ -131,7 +131,7 @@ def straightness(
     soft = ndimage.uniform_filter(piece.astype(np.float32), 3, mode="nearest")
     h, w = (o // block for o in piece.shape)
     squares = lambda o: o[:h * block, :w * block].reshape(h, block, w, block).sum((1, 3))
-    gy, gx = (ndimage.sobel(soft, axis, mode="nearest") for axis in (0, 1))
+    gy, gx = (ndimage.correlate1d(soft, [-1, 0, 1], axis, mode="nearest") for axis in (0, 1))
     xx, yy, xy = squares(gx * gx), squares(gy * gy), squares(gx * gy)
     straight = np.hypot(xx - yy, 2 * xy) > .8 * (xx + yy)  # the difference of the eigenvalues, and their sum
     return float((xx + yy)[straight].sum() / max((xx + yy).sum(), 1e-6))
@@ -144,14 +144,14 @@ def find_paper(
 ) -> torch.Tensor: # (1, 1, H/2, W/2), 1 on margins and gutters, else 0
     "Margins and gutters: white that reaches around the page, is thin, and has straight sides. Rather none than a wrong one."
     page = F.avg_pool2d(L, 2, ceil_mode=True)[0, 0].cpu().numpy()
-    bare, square, far = page > np.quantile(page[::4, ::4], .97) - 8, np.ones((5, 5), bool), thick / 2 * len(page)
+    bare, far = page > np.quantile(page[::4, ::4], .97) - 8, thick / 2 * len(page)
     inside = ndimage.distance_transform_cdt(np.pad(bare, 1))[1:-1, 1:-1] > far
-    if inside.any(): bare &= ndimage.distance_transform_cdt(~inside) > far                  # without the squares that fit in
-    pieces, n = ndimage.label(ndimage.binary_erosion(bare, square, border_value=1))         # what hangs together by less than 10 pixels of the page is apart
+    if inside.any(): bare &= ndimage.distance_transform_cdt(~inside) > far  # without the squares that fit in
+    pieces, n = ndimage.label(ndimage.minimum_filter(bare, 5, mode="constant", cval=1))  # what hangs together by less than 10 pixels of the page is apart
     edge = np.concatenate([pieces[0], pieces[-1], pieces[1:-1, 0], pieces[1:-1, -1]])
     paper = np.zeros_like(bare)
     for i in np.flatnonzero(np.bincount(edge, minlength=n + 1)[1:] >= reach * len(edge)) + 1:
-        piece = ndimage.binary_dilation(pieces == i, square) & bare
+        piece = ndimage.maximum_filter(pieces == i, 5) & bare
         if straightness(piece) >= straight: paper |= piece
     return torch.from_numpy(paper).to(L)[None, None]
 
