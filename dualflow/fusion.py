@@ -141,19 +141,21 @@ def find_paper(
     reach: float = .4, # Least share of the page's edge that a piece of paper touches
     thick: float = .1, # Width from which white is no margin any more, page heights
     straight: float = .85, # Least share of a piece's outline that is straight
-) -> torch.Tensor: # (1, 1, H/2, W/2), 1 on margins and gutters, else 0
+) -> torch.Tensor: # (1, 1, H/2, W/2), 0..1: 1 on margins and gutters
     "Margins and gutters: white that reaches around the page, is thin, and has straight sides. Rather none than a wrong one."
-    page = F.avg_pool2d(L, 2, ceil_mode=True)[0, 0].cpu().numpy()
+    h, w = L.shape[-2:]
+    share = min(704 / h, 1000 / w)  # all pages at one size: a short line is as straight as a long one
+    page = F.interpolate(L, size=[max(1, round(o * share)) for o in (h, w)], mode="bilinear", antialias=True)[0, 0].cpu().numpy()
     bare, far = page > np.quantile(page[::4, ::4], .97) - 8, thick / 2 * len(page)
     inside = ndimage.distance_transform_cdt(np.pad(bare, 1))[1:-1, 1:-1] > far
     if inside.any(): bare &= ndimage.distance_transform_cdt(~inside) > far  # without the squares that fit in
-    pieces, n = ndimage.label(ndimage.minimum_filter(bare, 5, mode="constant", cval=1))  # what hangs together by less than 10 pixels of the page is apart
+    pieces, n = ndimage.label(ndimage.minimum_filter(bare, 5, mode="constant", cval=1))  # what hangs together by less than five pixels is apart
     edge = np.concatenate([pieces[0], pieces[-1], pieces[1:-1, 0], pieces[1:-1, -1]])
     paper = np.zeros_like(bare)
     for i in np.flatnonzero(np.bincount(edge, minlength=n + 1)[1:] >= reach * len(edge)) + 1:
         piece = ndimage.maximum_filter(pieces == i, 5) & bare
         if straightness(piece) >= straight: paper |= piece
-    return torch.from_numpy(paper).to(L)[None, None]
+    return F.interpolate(torch.from_numpy(paper).to(L)[None, None], size=(-(-h // 2), -(-w // 2)), mode="area")
 
 # %% ../nbs/05_fusion.ipynb #6c358f5e
 def protect_paper(

@@ -77,6 +77,14 @@ def test_margins_and_gutters_are_found_however_printed_and_scanned(style, worn):
         assert paper.mean() > .1 and surely_right(paper, lab) > .98
 
 
+@settings(deadline=None, max_examples=12)
+@given(st.integers(400, 2000), st.sampled_from([2, 3, 11, 20]))
+def test_margins_and_gutters_are_found_at_any_size(height, seed):
+    page = draw_page(seed).color
+    L = print_lightness(page_lab(page.resize((round(height * .7), height)))[:, :1], "lineart").L
+    assert find_paper(L).mean() > .1
+
+
 def test_pictures_without_frames_have_no_margins_to_find():
     lab = page_lab(draw_page(7).color)
     for style in STYLES:
