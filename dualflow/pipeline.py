@@ -164,12 +164,15 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         mark("secondary")
         fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], light := F.avg_pool2d(transmission(L, gate), 2) * 100)
         fused.colour[:, 1:] *= vivid
-        fused.colour[..., :-(-h // 2), :-(-w // 2)].lerp_(L.new_tensor(PAPER).view(1, 3, 1, 1), find_paper(L[..., :h, :w]))
+        white, paper = L.new_tensor(PAPER).view(1, 3, 1, 1), torch.zeros_like(light)
+        paper[..., :-(-h // 2), :-(-w // 2)] = find_paper(L[..., :h, :w])
+        if (told[:, 3:] * -F.max_pool2d(-paper, 4) * (told[:, :3] - white).norm(dim=1, keepdim=True) > 20).any(): paper.zero_()  # somebody wants it in colour
+        fused.colour.lerp_(white, paper)
         lessons = [o if isinstance(o, Lesson) else self.study(o, image, budget=budget, height=height, vivid=vivid)
                    for o in (reference if isinstance(reference, (list, tuple)) else [reference] if reference is not None else [])]
         painted = F.avg_pool2d(fused.colour, 4)
         if lessons or told[:, 3:].any():
-            guided = fused.colour + upsample_guided(correct(L, attention.tokens, transmission(L, gate), painted, told, lessons), light)
+            guided = fused.colour + (1 - paper) * upsample_guided(correct(L, attention.tokens, transmission(L, gate), painted, told, lessons), light)
             fused = replace(fused, colour=torch.cat([guided[:, :1].clamp(0, 100), guided[:, 1:]], 1))
         done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
         mark("fusion")

@@ -83,6 +83,16 @@ def test_hints_decide_where_they_are_and_overrule_a_reference():
         assert (done[0, 1, 3, 3] - 60).abs() < 3 and (done[0, 1, 9, 12] + 60).abs() < 3
 
 
+def test_margins_of_line_art_stay_white_unless_somebody_paints_them(flow):
+    page = draw_page(3).color
+    line = grey_image(manga_bw(page, "lineart").L)
+    margin = lambda **hints: page_lab(flow.colorize(line, **hints).image)[0, :, 4:-4, 4:16].flatten(1)
+    spots = [(x, y, (30, 60, 160)) for x, y in ((150, 150), (600, 500), (200, 1200))]
+    for hints in ([], spots): o = margin(hints=hints); assert o[0].min() > 98 and o[1:].abs().max() < 2
+    o = margin(hints=[*spots, (10, 700, (250, 220, 120))])                     # cream, on the margin itself
+    assert o[2].max() > 20 and o[0].mean() > 70
+
+
 def test_many_references_share_the_places_to_ask():
     torch.manual_seed(0)
     L, painted, tokens = torch.rand(1, 1, 128, 128) * 100, torch.randn(1, 3, 16, 16) * 20, torch.randn(1, 8, 4, 4)
