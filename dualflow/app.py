@@ -30,7 +30,7 @@ class PageImage(gr.Image):
     def preprocess(self, payload): return payload and payload.path
 
 # %% ../nbs/09a_app.ipynb #9d755424
-MAX_DEMO_PIXELS = 24_000_000  # an A4 page at 500 dpi
+MAX_DEMO_PIXELS = 24_000_000  # an A4 page at 490 dpi
 MAX_FILE_SIZE = "60mb"
 
 def read_upload(

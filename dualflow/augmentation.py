@@ -45,7 +45,7 @@ def draw_recipe(
     style: int = None, # Index into STYLES; drawn if None
     vary: bool = True, # Vary more than the print
 ) -> Recipe:
-    "A recipe at random: each variation touches about half of the views, so that clean pages stay the rule."
+    "A recipe at random: each variation touches a quarter to a half of the views, so that clean pages stay the rule."
     some = lambda value, share=.5: value if vary and rng.random() < share else 0
     return Recipe(float(made), rng.integers(len(STYLES)) if style is None else style, rng.uniform(4.5, 8), rng.uniform(30, 60), rng.uniform(.8, 1.3),
                   1 + some(rng.uniform(-.25, .25)), some(rng.normal(0, 1.5)), some(rng.normal(0, 12), .25), 1 + some(rng.uniform(-.15, .2)),

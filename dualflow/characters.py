@@ -17,7 +17,7 @@ import numpy as np
 from .canvas import Canvas, box, jitter, mirror, mix, oval, ribbon
 
 # %% ../nbs/00a_characters.ipynb #abd52f01
-HAIR = {  # the usual colour first: it is worn six times out of ten
+HAIR = {  # the usual colour first: it is worn about seven times out of ten
     "bob": ((128, 78, 50), (150, 52, 70), (84, 68, 112)), "spiky": ((245, 196, 70), (236, 128, 52), (206, 214, 230)),
     "ponytail": ((196, 74, 44), (112, 72, 52), (226, 172, 84)), "long": ((52, 46, 76),),
     "bun": ((240, 150, 178), (178, 150, 226), (206, 110, 54)), "twin": ((72, 176, 176), (248, 210, 110), (110, 160, 226)),

@@ -63,7 +63,7 @@ def load_page(
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours, and tighter
             image = source if isinstance(source, Image.Image) else Image.open(source)
         if image.width * image.height > max_pixels:
-            raise PageError(name, f"{image.width} x {image.height} pixels is more than the limit of {max_pixels:,}; reduce the page or raise max_pixels")
+            raise PageError(name, f"{image.width} x {image.height} pixels is more than the limit of {max_pixels:,}; reduce the page")
         return _to_rgb(image)
     except FileNotFoundError: raise PageError(name, "there is no such file") from None
     except IsADirectoryError: raise PageError(name, "this is a folder, not a page") from None

@@ -1,4 +1,4 @@
-"""Nine places outdoors, seven rooms, four feelings; each at three times of day, and the same place every time you come back.
+"""Nine places outdoors and seven rooms, each at three times of day, and four feelings, which have no hour; the same place every time you come back.
 
 Docs: https://dualflow.readthedocs.io/decor.html.md"""
 

@@ -259,7 +259,7 @@ def draw_page(
     size: tuple[int, int] = (992, 1408), # (width, height), pixels
     page: int = 0, # Page of the chapter, from 0: all its pages share cast and places
 ) -> DrawnPage: # Colours, ink and paper, apart; and who is where
-    "Draw a manga page of 3 to 8 panels, drawn larger and reduced for smooth edges."
+    "Draw a manga page of 3 to 7 panels, drawn larger and reduced for smooth edges."
     cast, scene = _plan(seed)
     rng = np.random.default_rng([seed, page])
     k = 2 if min(size) >= 600 else 4

@@ -161,7 +161,7 @@ def find_paper(
 def protect_paper(
     lab: torch.Tensor, # (B, 3, H, W), a composed page
     light: tuple = (86., 94.), # L* from which protection begins, and is full
-    white: tuple = (96., 99.), # L* from which more chroma is taken for paper, and eight times as much is
+    white: tuple = (96., 99.), # L* from which ever more chroma is taken for paper, and at which it is eight times as much
     chroma: tuple = (5., 14.), # Chroma up to which colour is taken for paper, and from which it is meant
 ) -> torch.Tensor: # (B, 3, H, W)
     "Take the faint colour from what is almost white."

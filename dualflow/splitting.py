@@ -76,7 +76,7 @@ def as_regions(
 def extract_regions(
     attention_map: AttentionMap, # From `AttentionModel.predict`
     budget: float = .3, # Largest share of the page to cover
-    threshold: float = 0., # Least mean importance of a patch, Delta-E
+    threshold: float = 0., # Least gain of a patch, as in `choose_patches`, Delta-E
 ) -> list[Region]: # In page pixels, most gain first
     "The regions of a page that deserve the primary colorizer."
     return as_regions(choose_patches(attention_map.importance, budget, threshold), attention_map.scale, attention_map.size)

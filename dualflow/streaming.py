@@ -193,7 +193,7 @@ class ShardViews(IterableDataset):
     def __init__(self,
         pages: ShardPages, # Its `chunk` should be the batch size divided by `per_page`
         size: int = 512, # Of a view, pixels, a multiple of 32
-        per_page: int = 1, # Views of each page: more spare decoding, but the views of a batch are then alike
+        per_page: int = 1, # Views of each page: more of them save decoding, but make the views of a batch alike
         fixed: bool = False, # Styles in turn and no variation, as validation needs
         panels: float = 0, # Share of the views over which panels of the views before are laid
     ): self.pages, self.size, self.per_page, self.fixed, self.panels = pages, size, per_page, fixed, panels
