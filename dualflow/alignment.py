@@ -87,6 +87,7 @@ def compare_tiles(
     window = np.outer(np.hanning(th + 2)[1:-1], np.hanning(tw + 2)[1:-1]).astype(np.float32)
     a, b = (np.stack([o[y:y + th, x:x + tw] for y, x in corners]) for o in (color, bw))
     drawn = ((a > 1).mean((1, 2)) > .02) & ((b > 1).mean((1, 2)) > .005)
+    if not drawn.any(): return np.empty((0, 2)), np.empty((0, 2)), np.empty(0)
     a, b = a[drawn] * window, b[drawn] * window
     match = irfft2(rfft2(a).conj() * rfft2(b), s=(th, tw)) / np.sqrt((a**2).sum((1, 2)) * (b**2).sum((1, 2)))[:, None, None]
     n, shifts = np.arange(len(a)), []

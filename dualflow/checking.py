@@ -81,7 +81,7 @@ def find_duplicates(
     prints: dict, # {name: perceptual hash, imagehash.phash(page, hash_size=16)}
 ) -> list[tuple[str, str, int]]: # Two names, and the bits in which they differ
     "Pages that look the same."
-    names, bits = list(prints), np.array([o.hash.ravel() for o in prints.values()]).reshape(len(prints), -1)
+    names, bits = list(prints), np.array([o.hash.ravel() for o in prints.values()])
     apart = ((bits[i] != bits[:i]).sum(1) for i in range(len(names)))
     return [(names[i], names[j], int(row[j])) for i, row in enumerate(apart) for j in np.flatnonzero(row <= NEAR)]
 
@@ -134,7 +134,11 @@ def fix_dataset(
     space, mend = Workspace(dataset_dir), {}
     for o in problems:
         if o["fixable"] and o["kind"] != "info": mend.setdefault(o["page"], set()).add(o["kind"])
-    for name, kinds in mend.items(): _fix_page(Page(read_record(space.metadata/f"{name}.json"), space), kinds)
+    mended = sum(o["kind"] == "info" for o in problems)
+    for name, kinds in mend.items():
+        try: _fix_page(Page(read_record(space.metadata/f"{name}.json"), space), kinds)
+        except (PageError, OSError): continue  # a half that nobody can make again is gone, too: validation goes on saying so
+        mended += len(kinds)
     left_out = (_read_json(space.info) or {}).get("left_out", [])
     write_json({**describe(read_records(space)), "left_out": left_out}, space.info)
-    return sum(o["fixable"] for o in problems)
+    return mended

@@ -6,11 +6,12 @@ Docs: https://dualflow.readthedocs.io/cli.html.md"""
 
 # %% auto #0
 __all__ = ['DATASET', 'WEIGHTS', 'BUDGET', 'VIVID', 'REFERENCE', 'RANK', 'WORLD', 'TRAINING', 'CURVES', 'CHOOSE', 'START',
-           'command', 'opt', 'colorize', 'draw_pages', 'create_dataset', 'validate_dataset', 'shard_dataset',
-           'generate_attention', 'train_attention', 'train_colorization', 'train', 'evaluate', 'bench', 'demo']
+           'command', 'opt', 'whole', 'between', 'colorize', 'draw_pages', 'create_dataset', 'validate_dataset',
+           'shard_dataset', 'generate_attention', 'train_attention', 'train_colorization', 'train', 'evaluate', 'bench',
+           'demo']
 
 # %% ../nbs/10_cli.ipynb #c4ddb70b
-import argparse, json, os, sys, warnings
+import argparse, json, os, signal, sys, threading, warnings
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def command(*options):
             args = vars(parser.parse_args(argv))
             os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads that wait soon sleep, and other programs do not slow them down
             warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)  # what fastai does to PyTorch is no news to a user
+            main = threading.current_thread() is threading.main_thread()
+            before = main and signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it tidies up as after Ctrl-C
             try: return f(**args) or 0
             except KeyboardInterrupt: print("stopped", file=sys.stderr); return 130
             except Exception as e:
@@ -31,16 +34,32 @@ def command(*options):
                 if not isinstance(e, DualflowError): raise
                 print(f"error: {e}", file=sys.stderr)
                 return 1
+            finally:
+                if main: signal.signal(signal.SIGTERM, before)
         run.__name__, run.__doc__, run.function = f.__name__, f.__doc__, f
         return run
     return wrap
 
 def opt(*names, **keywords): return names, {"help": " ", **keywords}  # argparse shows defaults only where there is a help text
 
+def whole(least):
+    "A type of option: whole numbers from `least`."
+    def number(text):
+        if (n := int(text)) < least: raise argparse.ArgumentTypeError(f"{n} is not {least} or more")
+        return n
+    return number
+
+def between(low, high):
+    "A type of option: numbers from `low` to `high`."
+    def number(text):
+        if not low <= (x := float(text)) <= high: raise argparse.ArgumentTypeError(f"{x:g} is not between {low} and {high}")
+        return x
+    return number
+
 DATASET = opt("--dataset_dir", required=True, help="folder of a dataset (made by dualflow-create-dataset)")
 WEIGHTS = opt("--weights", help="folder of weights or Hugging Face repository id; none: the embedded weights")
-BUDGET = opt("--budget", type=float, default=.3, help="largest share of the page for the primary colorizer")
-VIVID = opt("--vivid", type=float, default=1., help="chroma, times that of the networks: 0.8 is careful, 1.3 bold")
+BUDGET = opt("--budget", type=between(0, 1), default=.3, help="largest share of the page for the primary colorizer")
+VIVID = opt("--vivid", type=between(0, 3), default=1., help="chroma, times that of the networks: 0.8 is careful, 1.3 bold")
 REFERENCE = opt("--reference", nargs="+", default=[], help="pages in colour of the same work, or folders, CBZ or PDF with them, whose colours to follow: the more the better, up to 20")
 
 # %% ../nbs/10_cli.ipynb #372f069f
@@ -61,7 +80,11 @@ def _in_colour(paths):
     from dualflow.core import DualflowError, load_page
     from dualflow.pipeline import has_colour
     from dualflow.sources import find_pages, spread
-    found = [o for path in paths for o in find_pages(path) if has_colour(load_page(o.read(), name=o.label))]
+    found, warn = [], lambda e: print(f"error: {e}", file=sys.stderr, flush=True)
+    for o in (o for path in paths for o in find_pages(path, warn)):
+        try: page = load_page(o.read(), name=o.label)
+        except DualflowError as e: warn(e); continue
+        if has_colour(page): found.append(o)
     if paths and not found: raise DualflowError(f"{', '.join(paths)}: no page in colour here to follow")
     chosen = spread(found, 20)  # each takes as long to study as a page to colour
     if found and RANK == 0: print(f"following {len(chosen)} of {len(found)} page{'s' * (len(found) > 1)} in colour", flush=True)
@@ -84,7 +107,8 @@ def _place(parts, taken):
          opt("--consistent", action="store_true", help="follow the pages of the input that are in colour already, from each onwards, too"), WEIGHTS)
 def colorize(input, output, budget, vivid, all, hints, reference, consistent, weights):
     "Colour a black-and-white page, a folder of pages, a CBZ or a PDF."
-    from dualflow.core import DualflowError, PageError, load_page, save_page, write_aside
+    from dualflow.core import PAGE_ENDINGS, DualflowError, load_page, picture_file, save_page, write_aside
+    from dualflow.guidance import hint_sheet
     from dualflow.pipeline import has_colour
     from dualflow.sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, find_pages, png
     import zipfile
@@ -98,8 +122,11 @@ def colorize(input, output, budget, vivid, all, hints, reference, consistent, we
     if not pages and not failed: raise DualflowError(f"{input}: no pages here")
     to_archive = input.suffix.lower() in ARCHIVE_ENDINGS and not input.is_dir()
     if to_archive and output.suffix.lower() not in ZIP_ENDINGS: raise DualflowError(f"{output}: a CBZ or PDF comes out as a CBZ; end the name in .cbz")
-    if input.is_dir() and output.suffix: raise DualflowError(f"{output}: the input is a folder, so the output must be a folder")
+    if input.is_dir() and (output.is_file() or output.suffix.lower() in (*PAGE_ENDINGS, *ARCHIVE_ENDINGS)): raise DualflowError(f"{output}: the input is a folder, so the output must be a folder")
+    if not input.is_dir() and output.is_dir(): raise DualflowError(f"{output}: this is a folder; name a file in it")
+    if not input.is_dir() and not to_archive: picture_file(output)
     if output.exists() and input.resolve() == output.resolve(): raise DualflowError(f"{output}: output and input are the same; originals are never changed")
+    if input.is_dir() and input.resolve() in output.resolve().parents: raise DualflowError(f"{output}: lies in the input, whose pages would be mixed with their copies; choose a folder beside {input}")
     folder = output if input.is_dir() else output.absolute().parent
     try:  # before minutes are spent on pages that could not be kept
         folder.mkdir(parents=True, exist_ok=True)
@@ -114,9 +141,7 @@ def colorize(input, output, budget, vivid, all, hints, reference, consistent, we
     sheet, lessons = None, []
     if hints:
         if len(pages) != 1: raise DualflowError(f"{hints}: hints are for a single page, and {input} has {len(pages)}; colour that page alone")
-        from PIL import Image
-        try: sheet = Image.open(hints); sheet.load()
-        except (OSError, SyntaxError, ValueError) as e: raise PageError(hints, f"cannot be read as a picture ({e}); paint the hints on a transparent PNG") from None
+        sheet = hint_sheet(hints, load_page(pages[0].read(), name=pages[0].label).size)
     references = _in_colour(reference)
     flow = _load_flow(weights)
     if WORLD > 1:
@@ -147,14 +172,17 @@ def colorize(input, output, budget, vivid, all, hints, reference, consistent, we
             others.gather_object(next(mine, None), box)
             yield from filter(None, box or ())
 
-    if to_archive and RANK: list(gathered())
+    files, trouble = gathered(), None
+    if to_archive and RANK: list(files)
     elif to_archive:
         try:
             with write_aside(output) as aside:
                 with zipfile.ZipFile(aside, "w") as z:
-                    for name, data in gathered(): z.writestr(name, data); written += 1
+                    for name, data in files: z.writestr(name, data); written += 1
                 if not written: raise DualflowError(f"{input}: no page could be coloured")
-        except OSError as e: raise DualflowError(f"{output}: cannot be written ({e.strerror or e}); make room, or choose another folder") from None
+        except OSError as e: trouble = DualflowError(f"{output}: cannot be written ({e.strerror or e}); make room, or choose another folder")
+        except DualflowError as e: trouble = e
+        if trouble and WORLD > 1: list(files)  # the others wait to be heard
     else:
         for source, place, image in finished():
             try: save_page(image, output/place if input.is_dir() else output); written += 1
@@ -165,13 +193,14 @@ def colorize(input, output, budget, vivid, all, hints, reference, consistent, we
         others.all_gather_object(counts, (written, lost - unread))
         written, lost = sum(o[0] for o in counts), sum(o[1] for o in counts) + unread
         others.destroy_process_group()
+    if trouble: raise trouble
     if RANK == 0: print(f"{written} of {len(pages)} pages written to {output}" + f"; {lost} failed" * (lost > 0))
     return 1 if lost else 0
 
 # %% ../nbs/10_cli.ipynb #fcfc8052
 @command(opt("--target_dir", required=True, help="folder for the pages; those that are there already are kept"),
-         opt("--chapters", type=int, default=60, help="how many, of four pages each"),
-         opt("--seed", type=int, default=0, help="number of the first chapter: the same number draws the same pages"))
+         opt("--chapters", type=whole(1), default=60, help="how many, of four pages each"),
+         opt("--seed", type=whole(0), default=0, help="number of the first chapter: the same number draws the same pages"))
 def draw_pages(target_dir, chapters, seed):
     "Draw practice pages in colour, to learn from."
     from dualflow.core import save_page
@@ -235,7 +264,7 @@ def shard_dataset(dataset_dir, target_dir, shard_mb, quality):
     print(f"{pages['train']} pages to train on and {pages['valid']} to validate, in {len(index['shards'])} shards, {len(index['left_out'])} left out; {target_dir}")
     return 1 if index["left_out"] else 0
 
-@command(DATASET, opt("--budget", type=float, default=.3, help="largest share of a page for priority patches"), WEIGHTS)
+@command(DATASET, opt("--budget", type=between(0, 1), default=.3, help="largest share of a page for priority patches"), WEIGHTS)
 def generate_attention(dataset_dir, budget, weights):
     "Write attention maps and patches of every page, and its regions into the metadata."
     from dataclasses import asdict
@@ -250,9 +279,9 @@ def generate_attention(dataset_dir, budget, weights):
 
 # %% ../nbs/10_cli.ipynb #ffaf16c6
 TRAINING = (DATASET, opt("--preset", default="small", choices=("nano", "small", "tune"), help="recipe: nano learns from nothing, on a laptop, in minutes; tune takes the embedded weights a little way towards your pages"),
-            opt("--resume", action="store_true", help="continue an interrupted run"), opt("--epochs", type=int, help="instead of the preset's"),
-            opt("--views", type=int, help="views of pages an epoch, instead of the preset's"),
-            opt("--workers", type=int, default=0, help="processes that prepare views"), opt("--seed", type=int, default=0))
+            opt("--resume", action="store_true", help="continue an interrupted run"), opt("--epochs", type=whole(1), help="instead of the preset's"),
+            opt("--views", type=whole(1), help="views of pages an epoch, instead of the preset's"),
+            opt("--workers", type=whole(0), default=0, help="processes that prepare views"), opt("--seed", type=whole(0), default=0))
 CURVES = opt("--tensorboard", action="store_true", help="write curves for TensorBoard to training/logs; needs the extra training")
 CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: the latest") for o in ("attention", "primary", "secondary"))
 
@@ -275,7 +304,7 @@ def train_attention(refine, resume, tensorboard, start, **options):
     if not refine: return _train(["attention"], resume=resume, tensorboard=tensorboard, start=start, **options)
     from dualflow.core import DualflowError
     from dualflow.routing import refine_attention
-    if start: raise DualflowError("--refine works on the trained versions of a workspace; leave out --start")
+    if start or resume or tensorboard: raise DualflowError("--refine works on the trained versions of a workspace, in one go; leave out --start, --resume and --tensorboard")
     print(f"refined: validation loss {refine_attention(**options | {'epochs': options['epochs'] or 2}):.3f}")
 
 @command(opt("--mode", required=True, choices=("primary", "secondary", "joint"), help="which flow to train"), *TRAINING, CURVES, START, *CHOOSE)
@@ -304,8 +333,8 @@ def train(**options):
 
 # %% ../nbs/10_cli.ipynb #3aee5bdc
 @command(opt("--dataset_dir", required=True, help="folder of a dataset; its colour halves are the truth"), WEIGHTS,
-         opt("--styles", nargs="+", default=["gray", "lineart", "screentone"], help="print the pages in these styles"),
-         opt("--pages", type=int, help="look at this many pages only, spread evenly"), BUDGET, VIVID, REFERENCE,
+         opt("--styles", nargs="+", choices=("gray", "lineart", "screentone"), default=["gray", "lineart", "screentone"], help="print the pages in these styles"),
+         opt("--pages", type=whole(1), help="look at this many pages only, spread evenly"), BUDGET, VIVID, REFERENCE,
          opt("--save", help="write the table to this .json or .csv file"),
          opt("--pictures", help="paint six of the pages, true, printed and coloured, on a sheet, this picture file"))
 def evaluate(dataset_dir, weights, styles, pages, budget, vivid, reference, save, pictures):
@@ -316,18 +345,18 @@ def evaluate(dataset_dir, weights, styles, pages, budget, vivid, reference, save
     if pictures: picture_file(pictures)
     references = [load_page(o.read()) for o in _in_colour(reference)]
     flow, options = _load_flow(weights), dict(budget=budget, vivid=vivid, reference=references)
-    rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=lambda i, n, name: print(f"\r[{i}/{n}] {name:40.40}", end="", file=sys.stderr, flush=True), **options)
-    print("", file=sys.stderr)
+    try: rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=lambda i, n, name: print(f"\r[{i}/{n}] {name:40.40}", end="", file=sys.stderr, flush=True), **options)
+    finally: print("", file=sys.stderr)
     print(format_table(rows))
     if save: save_rows(rows, save)
     if pictures: save_page(picture_sheet(flow, dataset_dir, styles, min(pages or 6, 6), **options), pictures)
 
-@command(WEIGHTS, opt("--width", type=int, default=992), opt("--height", type=int, default=1401), opt("--repeat", type=int, default=3, help="times to run"),
+@command(WEIGHTS, opt("--width", type=whole(32), default=992), opt("--height", type=whole(32), default=1401), opt("--repeat", type=whole(1), default=3, help="times to run"),
          opt("--streaming", action="store_true", help="instead: pages a second from a folder, from shards and from a cache, and the memory they take"),
          opt("--routers", action="store_true", help="instead: compare random, simple, learned and ideal choices of patches on the pages of --dataset_dir"),
          opt("--guidance", action="store_true", help="instead: what 5, 20 and 100 true colours, or 1 and 6 reference pages, bring on the pages of --dataset_dir, reduced to --height"),
          opt("--dataset_dir", help="with --routers or --guidance: folder of a dataset; its colour halves are the truth"),
-         opt("--pages", type=int, default=8, help="with --routers or --guidance: look at this many pages, spread evenly"),
+         opt("--pages", type=whole(1), default=8, help="with --routers or --guidance: look at this many pages, spread evenly"),
          opt("--style", default="screentone", choices=("gray", "lineart", "screentone"), help="with --routers or --guidance: print the pages in this style"),
          opt("--save", help="with --routers or --guidance: write the rows to this .json or .csv file, and the figure of the routers beside it"))
 def bench(weights, width, height, repeat, streaming, routers, guidance, dataset_dir, pages, style, save):

@@ -230,7 +230,8 @@ def create_dataset(
     if style not in (*STYLES, "mixed"): raise DualflowError(f"style '{style}' is not one of {', '.join(STYLES)}, mixed")
     left_out, done, space = [], Counter(), Workspace(target_dir)
     leave = lambda page, reason: left_out.append({"page": str(page), "reason": reason})
-    sources = find_pages(source_dir, on_error=lambda e: leave(e.path, e.reason))
+    own = [o.resolve() for o in (space.color, space.bw, space.important, space.background, space.visualization)]  # the target may lie in the source
+    sources = [o for o in find_pages(source_dir, on_error=lambda e: leave(e.path, e.reason)) if not any(o.file.resolve().is_relative_to(folder) for folder in own)]
     if not sources: raise DualflowError(left_out[0]["page"] + ": " + left_out[0]["reason"] if left_out else
                                         f"{source_dir}: no pages here; expected pictures ({', '.join(sorted(PAGE_ENDINGS))}), CBZ or PDF files")
     pairs = pair_pages(sources)
@@ -254,9 +255,10 @@ def create_dataset(
 
 # %% ../nbs/01_dataset.ipynb #f2de4057
 def held_out(chapters, share: float = .12) -> set: # Names of the chapters kept for validation
-    "About `share` of the chapters, chosen by their names alone; at least one if there are two."
-    ranked = sorted(chapters, key=lambda o: hashlib.sha256(o.encode()).hexdigest())
-    return set(ranked[:max(1, round(len(ranked) * share))]) if len(ranked) > 1 else set()
+    "About `share` of the chapters, by their names: one that is held out stays so as others come. At least one if there are two, at most half."
+    number = lambda o: int(hashlib.sha256(o.encode()).hexdigest()[:8], 16) / 2**32
+    ranked = sorted(chapters, key=number)
+    return set(([o for o in ranked if number(o) < share] or ranked[:1])[:len(ranked) // 2])
 
 class DatasetLoader:
     "The pages of a dataset, in order: `len`, index, iterate."
@@ -267,7 +269,7 @@ class DatasetLoader:
         path = Path(path)
         self.space = Workspace(path.parent if path.name == "source" else path)
         records = list(read_records(self.space).values())
-        if not records: raise DualflowError(f"{path}: not a dataset (no metadata); make one with dualflow-create-dataset")
+        if not records: raise DualflowError(f"{path}: " + ("this dataset holds no pages" if self.space.info.is_file() else "not a dataset (no metadata)") + "; make one with dualflow-create-dataset")
         for o in records:
             if isinstance(o, PageError): raise o
         away = held_out({o.chapter for o in records})

@@ -30,12 +30,15 @@ from .sources import spread
 def zone_and_borders(
     regions, # Priority patches, page pixels
     size: tuple[int, int], # (width, height) of the page
-) -> tuple[np.ndarray, np.ndarray]: # (H, W) bool each: inside a patch; on a patch's border
+) -> tuple[np.ndarray, np.ndarray]: # (H, W) bool each: inside a patch; just before a step into it or out of it, to the right or down
     "Where the primary worked, and where it met the rest."
     zone, border = np.zeros(size[::-1], bool), np.zeros(size[::-1], bool)
     for o in regions:
         zone[o.y:o.y + o.h, o.x:o.x + o.w] = True
-        for edge in (np.s_[o.y, o.x:o.x + o.w], np.s_[o.y + o.h - 1, o.x:o.x + o.w], np.s_[o.y:o.y + o.h, o.x], np.s_[o.y:o.y + o.h, o.x + o.w - 1]): border[edge] = True
+        for y in (o.y - 1, o.y + o.h - 1):
+            if 0 <= y < size[1] - 1: border[y, o.x:o.x + o.w] = True
+        for x in (o.x - 1, o.x + o.w - 1):
+            if 0 <= x < size[0] - 1: border[o.y:o.y + o.h, x] = True
     return zone, border
 
 def evaluate_page(
@@ -62,6 +65,11 @@ def evaluate_page(
     return row, result.image
 
 # %% ../nbs/08a_evaluation.ipynb #f1d55b54
+def _studied(lessons, flow, reference, true, style, **options):
+    "What references teach of pages in a style, studied with the first of them and kept in `lessons`."
+    if style not in lessons: lessons[style] = [flow.study(o, grey_image(manga_bw(true, style).L), **options) for o in reference]
+    return lessons[style]
+
 def evaluate_dataset(
     flow: DualFlow,
     dataset_dir, # A dataset's folder
@@ -69,15 +77,16 @@ def evaluate_dataset(
     pages: int = None, # At most so many pages, spread evenly
     on_page=None, # Called with (number, total, name)
     split: str = None, # "valid": the pages held out in training alone
+    reference=(), # Coloured pages to follow, paths or PIL images
     **options, # As for `DualFlow.colorize`
 ) -> list[dict]: # One row a group and style
     "Mean measures of a colorizer on a dataset, by group of pages and printing style."
-    chosen, rows, before = spread(DatasetLoader(dataset_dir, split), pages), defaultdict(list), {}
+    chosen, rows, before, lessons = spread(DatasetLoader(dataset_dir, split), pages), defaultdict(list), {}, {}
     for n, page in enumerate(chosen, 1):
         if on_page: on_page(n, len(chosen), page.name)
         true, group = page.color, page.record.chapter.split("/")[0]
         for style in styles:
-            row, image = evaluate_page(flow, true, style, **options)
+            row, image = evaluate_page(flow, true, style, reference=_studied(lessons, flow, reference, true, style, **options), **options)
             key, planes = (page.record.chapter, style), (page_lab(image.resize((256, 256))), page_lab(true.resize((256, 256))))
             if key in before: row |= {"palette": palette_distance(planes[0], before[key][0]), "palette_true": palette_distance(planes[1], before[key][1])}
             before[key] = planes
@@ -130,15 +139,16 @@ def picture_sheet(
     pages: int = 6, # At most so many, spread evenly
     height: int = 480, # Of each picture, pixels
     split: str = None, # "valid": the pages held out in training alone
+    reference=(), # Coloured pages to follow, paths or PIL images
     **options, # As for `DualFlow.colorize`
 ) -> Image.Image: # A row a page: the true page, then printed and coloured in each style
     "What the numbers look like."
-    rows = []
+    rows, lessons = [], {}
     for page in spread(DatasetLoader(dataset_dir, split), pages):
         row = [true := page.color]
         for style in styles:
             bw = grey_image(manga_bw(true, style).L)
-            row += [bw.convert("RGB"), flow.colorize(bw, **options).image]
+            row += [bw.convert("RGB"), flow.colorize(bw, reference=_studied(lessons, flow, reference, true, style, **options), **options).image]
         rows.append([o.resize((max(1, round(o.width * height / o.height)), height), Image.Resampling.LANCZOS) for o in row])
     gap, widest = 8, max(sum(o.width for o in row) for row in rows)
     sheet = Image.new("RGB", (widest + gap * (len(rows[0]) - 1), (height + gap) * len(rows) - gap), "white")

@@ -51,8 +51,9 @@ def regions_image(result: Result) -> Image.Image: # At working size
 
 def plan_image(result: Result) -> Image.Image: # At working size
     "The colour plan: what the attention model expects each 16-pixel cell to be, under the ink."
-    size = _page_size(result)
-    return _lab_image(F.interpolate(result.attention.plan[None], scale_factor=16, mode="nearest"), size)
+    plan = compose(result.attention.plan[None], F.avg_pool2d(transmission(result.L, result.gate), 16).cpu())
+    image = to_image(into_gamut(plan))
+    return image.resize((16 * image.width, 16 * image.height), Image.Resampling.NEAREST).crop((0, 0, *_page_size(result)))
 
 def secondary_image(result: Result) -> Image.Image: # At working size
     "What the secondary painted, at its own eighth of the resolution, under the ink."

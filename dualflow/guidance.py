@@ -9,31 +9,37 @@ __all__ = ['hint_sheet', 'known_colour', 'Lesson', 'take_lesson', 'to_kin', 'to_
 
 # %% ../nbs/05a_guidance.ipynb #9876d667
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np, torch, torch.nn.functional as F
-from PIL import Image, ImageDraw
-from scipy.sparse import coo_array, diags_array
-from scipy.sparse.linalg import splu
+from PIL import Image, ImageDraw, ImageOps
 
-from .core import DualflowError, page_lab
+from .core import FORMATS, DualflowError, PageError, page_lab
+from .fusion import flow_along
 from .printing import STYLES, print_lightness
 
 # %% ../nbs/05a_guidance.ipynb #8e76df3d
 def hint_sheet(
-    hints, # RGBA image over the page, painted where alpha > 0; or a list of points (x, y, (r, g, b)), page pixels and 0..255
+    hints, # RGBA image over the page, painted where alpha > 0, or its file; or a list of points (x, y, (r, g, b)), page pixels and 0..255
     size: tuple[int, int], # (width, height) of the page
 ) -> Image.Image: # RGBA, of that size
     "Hints as paint on a transparent sheet. Raises `DualflowError` for a sheet of another size or mode, or a point off the page."
+    if isinstance(hints, (str, Path)):
+        try:
+            with Image.open(hints, formats=FORMATS) as sheet: return hint_sheet(ImageOps.exif_transpose(sheet), size)
+        except DualflowError as e: raise PageError(hints, str(e)) from None
+        except (OSError, SyntaxError, ValueError) as e: raise PageError(hints, f"cannot be read as a picture ({e}); paint the hints on a transparent PNG") from None
     if isinstance(hints, Image.Image):
+        if hints.mode == "LA" or "transparency" in hints.info: hints = hints.convert("RGBA")
         if hints.mode != "RGBA": raise DualflowError(f"hints are {hints.mode}; paint them on a transparent (RGBA) picture, or everything would be a hint")
         if hints.size != tuple(size): raise DualflowError(f"hints are {hints.width} x {hints.height} pixels, the page is {size[0]} x {size[1]}; paint them on a picture of the page's size")
         return hints
     sheet, reach = Image.new("RGBA", size), max(size[1] // 350, 1)
     for point in hints:
-        try: x, y, rgb = point; r, g, b = (int(o) for o in rgb); inside = 0 <= x < size[0] and 0 <= y < size[1] and all(0 <= o <= 255 for o in (r, g, b))
+        try: x, y, rgb = point; r, g, b = rgb; inside = all(o == int(o) for o in (r, g, b)) and 0 <= x < size[0] and 0 <= y < size[1] and all(0 <= o <= 255 for o in (r, g, b))
         except (TypeError, ValueError): inside = False
         if not inside: raise DualflowError(f"hint {point} is not (x, y, (r, g, b)) on a page of {size[0]} x {size[1]} pixels, with colours 0..255")
-        ImageDraw.Draw(sheet).rectangle((x - reach, y - reach, x + reach, y + reach), fill=(r, g, b, 255))
+        ImageDraw.Draw(sheet).rectangle((x - reach, y - reach, x + reach, y + reach), fill=(int(r), int(g), int(b), 255))
     return sheet
 
 def known_colour(
@@ -102,18 +108,9 @@ def to_neighbours(
     off: torch.Tensor, # (1, C, h, w), errors where they are known
     mask: torch.Tensor, # (1, 1, h, w), 1 where they are, else 0
     outline: float = 2., # The change of L* from a cell to the next that holds back most of a flow
-    leak: float = 2e-4, # What passes the strongest outline; 1 is free flow
 ) -> torch.Tensor: # (1, C, h, w), the error to expect
     "What known errors say of the places around them (Levin et al., 2004, with errors for colours)."
-    if not mask.any(): return torch.zeros_like(off)
-    L, known, n = guide[0, 0].cpu().double().numpy(), mask.flatten().cpu().double().numpy(), mask.numel()
-    cells, rows, cols, flows = np.arange(n).reshape(L.shape), [], [], []
-    for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-        rows.append(cells[a].ravel()); cols.append(cells[b].ravel()); flows.append((np.exp(-np.abs(L[a] - L[b]) / outline) + leak).ravel())
-    flow = coo_array((np.concatenate(flows), (np.concatenate(rows), np.concatenate(cols))), (n, n)).tocsc()
-    flow = flow + flow.T
-    system = splu((diags_array(flow.sum(0) + .8 / len(L)**2 + 100 * known) - flow).tocsc())
-    return torch.from_numpy(system.solve(100 * known[:, None] * off[0].flatten(1).T.cpu().double().numpy())).T.reshape(off.shape).to(off)
+    return flow_along(guide, off, 100 * mask, outline, fade=.8 / len(guide[0, 0])**2) if mask.any() else torch.zeros_like(off)
 
 def correct(
     L: torch.Tensor, # (1, 1, h, w), the working page as printed

@@ -19,8 +19,8 @@ from PIL import Image
 
 from .attention import AttentionMap
 from .colorizers import GUESSED, Networks, transmission
-from .core import CELL, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness, pick_device, working_page
-from .fusion import PAPER, Fused, find_paper, finish_page, merge_colorizations, upsample_guided
+from .core import CELL, TOKEN, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness, pick_device, working_page
+from .fusion import PAPER, Fused, check_coherence, find_paper, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, take_lesson
 from .splitting import PATCH, Region, as_regions, choose_patches
 from .versions import load_networks
@@ -35,6 +35,7 @@ def find_weights(
     "Where the weights are, downloading them only for a repository id. Raises `DualflowError` if there are none."
     if source is None: return EMBEDDED
     folder = Path(source)
+    if folder.is_file(): raise DualflowError(f"{source}: this is a file; name the folder it lies in")
     if not folder.is_dir():
         if str(source).count("/") != 1 or str(source).startswith((".", "/")): raise DualflowError(f"{source}: no such folder, nor a Hugging Face repository id")
         try: folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=["*.safetensors", "config.json"]))  # people's downloads are counted by config.json
@@ -117,8 +118,10 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         **options, # As for `colorize`
     ) -> Lesson: # For `colorize(reference=...)`
         "Print a coloured page like another, colour it, and learn from the difference. Raises `PageError` if it cannot be read."
-        color = load_page(color)
-        result = self.colorize(grey_image(print_alike(color, page_lightness(like))), **options)
+        color, height = load_page(color), options.get("height", WORKING_HEIGHT)
+        if color.height > height: color = color.resize((max(1, round(color.width * height / color.height)), height), Image.Resampling.LANCZOS)  # dots and lines as thick as on any page
+        like = working_page(page_lightness(like), height)[0]
+        result = self.colorize(grey_image(print_alike(color, like)), **options)
         known = known_colour(page_lab(color), torch.ones(1, 1, color.height, color.width), transmission(result.L, result.gate), result.size)
         return take_lesson(result.L, result.tokens, F.avg_pool2d(result.fused.colour, 4), known)
 
@@ -130,15 +133,17 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         height: int = WORKING_HEIGHT, # Working height, pixels
         vivid: float = 1., # Chroma, times that of the networks: less is careful, more is garish
         importance: torch.Tensor = None, # A map of your own, 0 or more, (h, w) of any size over the page; none: the attention model's
-        hints=None, # Colours at some places: an RGBA image over the page, painted where alpha > 0; or a list of points (x, y, (r, g, b))
+        hints=None, # Colours at some places: an RGBA image over the page, painted where alpha > 0, or its file; or a list of points (x, y, (r, g, b))
         reference=None, # A coloured page of the same work (a path or a PIL image), what `study` learned of one, or a list of these
     ) -> Result:
         "Colour one page. Raises `PageError` if it cannot be read."
         if not 0 <= budget <= 1: raise DualflowError(f"budget {budget} is not a share between 0 and 1")
+        if not height >= TOKEN: raise DualflowError(f"height {height} is not {TOKEN} pixels or more")
         if not 0 <= vivid <= 3: raise DualflowError(f"vivid {vivid} is not between 0 (grey) and 3 (garish)")
         clock, marks = time.perf_counter(), {}
         def mark(name):
             nonlocal clock
+            if self.device.type == "cuda": torch.cuda.synchronize(self.device)  # a GPU still works on what it was told
             now = time.perf_counter()
             marks[name], clock = now - clock, now
         image = load_page(getattr(page, "bw", page)).convert("L")
@@ -174,7 +179,9 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         if lessons or told[:, 3:].any():
             guided = fused.colour + (1 - paper) * upsample_guided(correct(L, attention.tokens, transmission(L, gate), painted, told, lessons), light)
             fused = replace(fused, colour=torch.cat([guided[:, :1].clamp(0, 100), guided[:, 1:]], 1))
-        done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
+        page = ..., slice(-(-h // 2)), slice(-(-w // 2))
+        fused.report = check_coherence(fused.colour[page], fused.weight[page], fused.offsets)  # of what is seen
+        done = finish_page(fused.colour[page], gate[..., :h, :w], original)
         mark("fusion")
         return Result(done, seen, as_regions(chosen, seen.scale, image.size), L, gate, attention.tokens, primary, secondary, fused, corners, marks, (h, w))
 

@@ -69,7 +69,7 @@ def tone_classes(
     L: torch.Tensor, # (B, 1, H, W), L* 0..100
 ) -> torch.Tensor: # (B, 1, H, W), index into `TONES`
     "Which sheet of film lies where: few tones, in clean pieces, with no regard to strokes."
-    small = F.interpolate(L, scale_factor=.5, mode="area", recompute_scale_factor=False)
+    small = F.interpolate(L, size=[max(1, o // 2) for o in L.shape[-2:]], mode="area")
     erased = -F.max_pool2d(-F.max_pool2d(small, 5, 1, 2), 5, 1, 2)
     shade = smooth_surfaces(erased, 2., 6.)
     sheet = sum((shade < lightness).long() for lightness, _ in TONES[:-1])

@@ -33,10 +33,12 @@ def choose_patches(
     threshold: float = 0., # Least gain of a patch: the mean of its cells, those covered already counting nothing (Delta-E)
     side: int = PATCH // CELL, # Cells a patch's side
 ) -> list[tuple[int, int, float]]: # (row, column, mean importance) of each patch, most gain first
-    "Greedy choice of patches that cover the most importance within a budget. A page smaller than a patch is one patch. Raises `DualflowError` for a map that is none."
+    "Greedy choice of patches that cover the most importance within a budget. A page smaller than a patch is one patch. Raises `DualflowError` for a map, a budget or a threshold that is none."
     values = importance.detach().double().cpu().numpy()
     if values.ndim != 2 or not values.size or not np.isfinite(values).all() or values.min() < 0:
         raise DualflowError(f"an importance map of shape {values.shape} has (h, w) cells and no value below 0 or missing; this one is no such map (were the weights damaged?)")
+    if not budget >= 0: raise DualflowError(f"budget {budget} is not a share of 0 or more")
+    if not threshold >= 0: raise DualflowError(f"threshold {threshold} is not a Delta-E of 0 or more")
     (h, w), left, covered, chosen = values.shape, values.copy(), np.zeros(values.shape, bool), []
     sh, sw = min(side, h), min(side, w)
     gain = _window_sums(left, sh, sw)

@@ -83,8 +83,9 @@ def shard_dataset(
     stamp = hashlib.sha256(json.dumps([SCHEMA, shard_mb, quality, [[asdict(r) for r in o.records] for o in pages.values()]], sort_keys=True).encode()).hexdigest()
     index = _read_index(target) if (target/INDEX).is_file() else {"fingerprint": None, "shards": []}
     if index["fingerprint"] != stamp:
-        for o in index["shards"]: (target/Path(o["file"]).name).unlink(missing_ok=True)
-        index = {"schema": SCHEMA, "fingerprint": stamp, "complete": False, "done": 0, "shards": [], "left_out": []}
+        old, index = index["shards"], {"schema": SCHEMA, "fingerprint": stamp, "complete": False, "done": 0, "shards": [], "left_out": []}
+        if old: write_json(index, target/INDEX)  # before anything goes: no index may speak of shards that are gone
+        for o in old: (target/Path(o["file"]).name).unlink(missing_ok=True)
     plan = [(split, i) for split, o in pages.items() for i in sorted(range(len(o)), key=lambda i: hashlib.sha256(o.records[i].name.encode()).digest())]
     try:
         while not index["complete"]:

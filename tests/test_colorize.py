@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualflow.core import grey_image, load_page, page_lab, page_lightness
+from dualflow import cli
+from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_lightness
+from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_page
 from dualflow.pipeline import DualFlow, colorize_image, has_colour
 from dualflow.printing import manga_bw
@@ -55,11 +57,53 @@ def test_folder_and_archive_go_on_after_a_bad_page(tmp_path):
 
 @pytest.mark.parametrize("args, word", [(["--input", "nowhere.png", "--output", "o.png"], "nowhere.png"), (["--input", str(SAMPLES[0]), "--output", "o.xyz"], "format"),
                                         (["--input", str(SAMPLES[0]), "--output", "o.png", "--weights", "/no/such/folder"], "no such folder"),
-                                        (["--input", str(SAMPLES[0]), "--output", "o.png", "--budget", "3"], "budget"),
-                                        (["--input", str(SAMPLES[0]), "--output", "o.png", "--vivid", "9"], "vivid")])
-def test_mistakes_are_one_line(tmp_path, args, word):
-    done = command("colorize", *args, cwd=tmp_path)
-    assert done.returncode == 1 and word in done.stderr and "Traceback" not in done.stderr and not list(tmp_path.iterdir())
+                                        (["--input", str(SAMPLES[0]), "--output", "."], "name a file"), (["--input", str(SAMPLES[0]), "--output", "o.psd"], "format"),
+                                        (["--input", str(SAMPLES[0]), "--output", "o.png", "--weights", str(SAMPLES[0])], "this is a file"),
+                                        (["--input", str(SAMPLES[0].parent), "--output", "o.png"], "must be a folder")])
+def test_mistakes_are_one_line(tmp_path, args, word, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(DualFlow, "colorize", lambda *args, **options: pytest.fail("coloured for nothing"))
+    assert cli.colorize(args) == 1
+    said = capsys.readouterr().err
+    assert word in said and said.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name, options", [("colorize", "--input a --output b --budget 3"), ("colorize", "--input a --output b --vivid 9"), ("colorize", "--input a --output b --budget nan"),
+                                           ("evaluate", "--dataset_dir d --styles grey"), ("evaluate", "--dataset_dir d --pages 0"), ("train", "--dataset_dir d --epochs 0"), ("train", "--dataset_dir d --views -1"),
+                                           ("train", "--dataset_dir d --seed -1"), ("train_attention", "--dataset_dir d --workers -1"), ("draw_pages", "--target_dir d --chapters 0"), ("bench", "--repeat 0"),
+                                           ("bench", "--width 0"), ("generate_attention", "--dataset_dir d --budget 5")])
+def test_impossible_options_are_refused_at_once(name, options, capsys):
+    with pytest.raises(SystemExit) as e: getattr(cli, name)(options.split())
+    assert e.value.code == 2 and f"argument {options.split()[-2]}" in capsys.readouterr().err
+
+
+def test_told_to_end_it_tidies_up(tmp_path):
+    with zipfile.ZipFile(tmp_path / "b.cbz", "w") as z:
+        for i in range(40): z.write(SAMPLES[0], f"p{i}.png")
+    code = "import sys; from dualflow.cli import colorize; sys.exit(colorize())"
+    at_work = subprocess.Popen([sys.executable, "-W", "ignore", "-u", "-c", code, "--input", tmp_path / "b.cbz", "--output", tmp_path / "out.cbz"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while "[1/40]" not in at_work.stdout.readline(): assert at_work.poll() is None
+    assert len(list(tmp_path.iterdir())) == 2
+    at_work.terminate()
+    assert at_work.communicate(timeout=60)[1].strip() == "stopped" and at_work.returncode == 130 and [o.name for o in tmp_path.iterdir()] == ["b.cbz"]
+
+
+def test_a_strip_is_coloured_as_its_pages_are(flow):
+    "As wide as a page and as long as five, it is not reduced to a thread."
+    pages = [draw_page(i, size=(256, 352)).color.convert("L") for i in range(5)]
+    strip = Image.new("L", (256, 352 * 5))
+    for i, o in enumerate(pages): strip.paste(o, (0, 352 * i))
+    result = flow.colorize(strip, height=352)
+    assert result.size[1] > 170 and result.image.size == strip.size
+    chroma = lambda o: page_lab(o)[:, 1:].norm(dim=1).mean().item()
+    assert chroma(result.image) > .5 * np.mean([chroma(flow.colorize(o, height=352).image) for o in pages])
+
+
+def test_the_report_is_about_the_page_that_is_seen(flow):
+    page = load_page(SAMPLES[0]).resize((320, 448))
+    assert flow.colorize(page, vivid=0).report["seam"] == pytest.approx(0, abs=.05) and flow.colorize(page, vivid=1).report["seam"] != flow.colorize(page, vivid=2).report["seam"]
+    with pytest.raises(DualflowError, match="threshold"): flow.colorize(page, threshold=-1)
+    with pytest.raises(DualflowError, match="height"): flow.colorize(page, height=0)
 
 
 def test_help_imports_nothing_heavy_and_colouring_no_fastai(tmp_path):

@@ -12,7 +12,7 @@ from dualflow import cli
 from dualflow.alignment import align_pair, find_alignment, lay_over
 from dualflow.checking import fix_dataset, prune_dataset, validate_dataset
 from dualflow.core import DualflowError, PageError, Workspace, grey_image, load_page, save_page
-from dualflow.dataset import SCHEMA, DatasetLoader, create_dataset, file_name, migrate, read_record, read_records
+from dualflow.dataset import SCHEMA, DatasetLoader, create_dataset, file_name, held_out, migrate, read_record, read_records
 from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
 from dualflow.sources import Source, find_pages, png
@@ -129,6 +129,23 @@ def test_only_what_is_new_is_done(mine, tmp_path):
     assert len(DatasetLoader(tmp_path / "d")) == 5
 
 
+def test_a_target_within_the_source_is_no_source(mine, tmp_path, capsys):
+    for _ in range(3): info = create_dataset(mine, mine / "d")
+    assert info["pages"] == 3 and info["done"] == {"unchanged": 3}
+    save_page(bw(PAGES[0]), tmp_path / "grey/p.png")
+    own = {o: o.read_bytes() for o in (tmp_path / "grey").rglob("*.png")}
+    assert colorize(tmp_path / "grey", tmp_path / "grey/out") == 1 and "lies in the input" in capsys.readouterr().err
+    assert {o: o.read_bytes() for o in (tmp_path / "grey").rglob("*") if o.is_file()} == own
+
+
+@pytest.mark.parametrize("size, kept", [((320, 448), True), ((300, 400), False)])
+def test_a_blank_half_stops_nothing(mine, tmp_path, size, kept):
+    "Nothing on it says where it lies: in place it is believed, in another size it is left out."
+    save_page(PAGES[4], mine / "ch/q_color.png"); save_page(Image.new("L", size, 255), mine / "ch/q_bw.png"); save_page(PAGES[5].crop((0, 0, 1, 100)), mine / "ch/thin.png")
+    info = create_dataset(mine, tmp_path / "d", "screentone")
+    assert info["pages"] == 4 + kept and len(info["left_out"]) == 1 - kept
+
+
 def test_killed_at_any_moment(tmp_path):
     mine, target, dice = tmp_path / "mine", tmp_path / "d", random.Random(0)
     for i in range(24): save_page(PAGES[i % 6].resize((64 + i, 96)), mine / f"c{i % 3}/p{i}.png")
@@ -178,6 +195,16 @@ def test_cut_off_between_any_two_renames(mine, tmp_path, monkeypatch, cut):
 NAMES = ["第一話 表紙", "صفحة ١", "🎉", "🐟", "con.", "a  b", "a-b", "é" * 120, "-rf", "p1'; --"]
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.sets(st.text(min_size=1), min_size=2, max_size=60), st.text(min_size=1))
+def test_chapters_held_out_stay_so_as_others_come(chapters, new):
+    before, after = held_out(chapters), held_out(chapters | {new})
+    assert 1 <= len(before) <= len(chapters) / 2 and before <= chapters
+    assert len(before - after) <= (len(before) == 1)  # where only the lowest of few is held out, a lower one takes its place
+    many = {f"{o}{i}" for o in chapters for i in range(40)}
+    assert held_out(many) <= held_out(many | {new}) and len(many) * .02 < len(held_out(many)) < len(many) * .3
+
+
 def test_names_in_any_script(tmp_path):
     for i, name in enumerate(NAMES): save_page(PAGES[i % 6].resize((64 + i, 96)), tmp_path / "mine" / f"章 {i % 2}" / f"{name}.png")
     info = create_dataset(tmp_path / "mine", tmp_path / "d")
@@ -214,6 +241,20 @@ def test_an_archive_may_not_promise_the_moon(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "big.cbz", "w", zipfile.ZIP_DEFLATED) as z: z.writestr("p.png", bytes(3_000_000))
     monkeypatch.setattr("dualflow.sources.MAX_BYTES", 1_000_000)
     with pytest.raises(PageError, match="unpacks to more"): find_pages(tmp_path)[0].read()
+
+
+@pytest.mark.parametrize("kind, words", [(zipfile.ZIP_DEFLATED, "Bad CRC"), (zipfile.ZIP_BZIP2, "ordinary zip"), (zipfile.ZIP_LZMA, "ordinary zip")])
+def test_an_archive_that_lies_takes_no_memory(tmp_path, kind, words):
+    "Its header says 1000 bytes, and it holds 50 million."
+    import tracemalloc
+    with zipfile.ZipFile(tmp_path / "b.cbz", "w", kind) as z: z.writestr("p.png", bytes(50_000_000))
+    data = (tmp_path / "b.cbz").read_bytes()
+    (tmp_path / "b.cbz").write_bytes(data.replace(struct.pack("<I", 50_000_000), struct.pack("<I", 1000)))
+    page = find_pages(tmp_path)[0]
+    tracemalloc.start()
+    with pytest.raises(PageError, match=words): page.read()
+    peak = tracemalloc.get_traced_memory()[1]; tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 def no_room(monkeypatch, times):
@@ -305,6 +346,17 @@ def test_harm_is_seen_and_mended(data, harm, kind, fixable):
     assert prune_dataset(data) == ([], 0)  # and none of it counts as a leftover
     create_dataset(data.parent / "mine", data, style="gray")  # from the sources, everything can be had again
     assert validate_dataset(data) == []
+
+
+def test_what_cannot_be_mended_hinders_nothing(data, capsys):
+    "One page has lost its colours and its map is stale, another its B/W half, a third both a scan and a schema."
+    half(data, "color", 0).unlink(); edit(data, 0, attention_regions=[{"x": 0, "y": 0, "w": 9, "h": 9, "importance": 1.}], attention_of="other")
+    half(data, "bw", 1).unlink(); half(data, "bw", 4).unlink(); edit(data, 4, schema=1)
+    assert cli.validate_dataset(["--dataset_dir", str(data), "--fix"]) == 1
+    out = capsys.readouterr()
+    assert half(data, "bw", 1).is_file() and ("ch__p1", "missing") not in kinds(validate_dataset(data)) and "Traceback" not in out.err
+    for o in (data / "source/color").iterdir(): o.unlink()
+    assert ("ch__p1", "missing") in kinds(validate_dataset(data), "error")  # not a single page is left to be compared with another
 
 
 def test_leftovers_are_notes_and_can_be_pruned(data, capsys):

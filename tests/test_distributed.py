@@ -95,3 +95,6 @@ def test_two_processes_share_a_chapter(pages, tmp_path):
     assert sorted(o.name for o in (tmp_path / "out").iterdir()) == ["p0.png", "p1.png", "p3.png", "p4.png"]
     with zipfile.ZipFile(tmp_path / "out.cbz") as z:
         assert sorted(z.namelist()) == ["p0.png", "p1.png", "p3.png", "p4.png"] and load_page(z.read("p3.png")).size == (256, 320)
+    with zipfile.ZipFile(tmp_path / "bad.cbz", "w") as z: z.writestr("p1.png", b"no page")  # nothing to write: both say so, neither waits for the other
+    codes, out, err = launch(2, "-c", colorize, "--input", tmp_path / "bad.cbz", "--output", tmp_path / "none.cbz", "--weights", tmp_path / "weights")
+    assert codes == [1, 1] and "no page could be coloured" in err[0] and "Traceback" not in err[0] + err[1] and not (tmp_path / "none.cbz").exists()

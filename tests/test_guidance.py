@@ -10,6 +10,7 @@ from dualflow.cli import _in_colour
 from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_lightness
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
+from dualflow.evaluation import evaluate_dataset
 from dualflow.guidance import Lesson, correct, hint_sheet, take_lesson, to_kin
 from dualflow.metrics import colour_accuracy
 from dualflow.pipeline import DualFlow
@@ -72,6 +73,14 @@ def test_a_studied_reference_is_as_good_as_the_page(flow, page, alone):
     assert one.tobytes() == two.tobytes() != alone.image.tobytes()
 
 
+def test_a_reference_is_printed_at_the_size_at_which_it_is_seen(flow):
+    "A scan three times as large teaches the same: its dots are not made for a size that nobody looks at."
+    page, other = (draw_page(o, size=(640, 896)).color for o in (11, 12))
+    bw = grey_image(manga_bw(page, "lineart").L)
+    plain, large = (flow.study(o, bw, height=896) for o in (other, other.resize((1920, 2688), Image.Resampling.BICUBIC)))
+    assert (plain.look[:, :4].mean(0) - large.look[:, :4].mean(0)).abs().max() < 2 and (plain.off.mean(0) - large.off.mean(0)).abs().max() < 2
+
+
 def test_hints_decide_where_they_are_and_overrule_a_reference():
     "At a known place the error vanishes; kin on another page say less than the place itself."
     torch.manual_seed(0)
@@ -103,7 +112,7 @@ def test_many_references_share_the_places_to_ask():
 
 
 @pytest.mark.parametrize("hints, words", [(Image.new("RGB", SIZE), "transparent"), (Image.new("RGBA", (10, 10)), "page's size"), ([(1, 2)], "0..255"),
-                                          ([(400, 2, (1, 2, 3))], "320 x 448"), ([(1, 2, (300, 0, 0))], "0..255")])
+                                          ([(400, 2, (1, 2, 3))], "320 x 448"), ([(1, 2, (300, 0, 0))], "0..255"), ([(1, 2, (.2, .4, .9))], "0..255"), ("nowhere.png", "nowhere.png")])
 def test_wrong_hints_are_told_with_their_remedy(flow, page, hints, words):
     with pytest.raises(DualflowError, match=words): flow.colorize(page.convert("L"), hints=hints)
 
@@ -159,6 +168,27 @@ def test_evaluation_says_what_following_brings(tmp_path, page):
         assert done.returncode == 0 and ("following 1 of 1 page" in done.stdout) == bool(options), done.stderr
         gain.append(json.loads((tmp_path / "rows.json").read_text())[0]["gain_db"])
     assert gain[1] > gain[0] + .3, gain
+
+
+def test_references_are_studied_once_for_each_style(flow, tmp_path, page, monkeypatch):
+    for i in range(2): (tmp_path / "mine/ch").mkdir(parents=True, exist_ok=True); page.save(tmp_path / f"mine/ch/p{i}.png")
+    create_dataset(tmp_path / "mine", tmp_path / "data")
+    studied, study = [], DualFlow.study
+    monkeypatch.setattr(DualFlow, "study", lambda self, *args, **options: studied.append(1) or study(self, *args, **options))
+    evaluate_dataset(flow, tmp_path / "data", STYLES[:2], reference=[page, page])
+    assert len(studied) == 4  # two references in two styles, however many pages
+
+
+def test_hint_sheets_of_other_kinds(tmp_path):
+    "A palette with a clear colour, and a sheet that was scanned on its side."
+    sheet = Image.new("RGBA", SIZE); sheet.paste((220, 40, 40, 255), (100, 100, 130, 130))
+    flat = sheet.quantize(8); flat.save(tmp_path / "p.png")
+    exif = Image.Exif(); exif[0x0112] = 6
+    sheet.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "e.png", exif=exif)
+    for name in ("p.png", "e.png"):
+        read = hint_sheet(tmp_path / name, SIZE)
+        assert read.mode == "RGBA" and read.size == SIZE and read.getchannel("A").getbbox() == (100, 100, 130, 130), name
+    with pytest.raises(DualflowError, match="p.png.*page's size"): hint_sheet(tmp_path / "p.png", (10, 10))
 
 
 def test_the_command_takes_hints_and_names_what_is_wrong(tmp_path, page, alone):

@@ -6,9 +6,11 @@ from dualflow.colorizers import compose, transmission
 from dualflow.augmentation import scan
 from dualflow.core import into_gamut, load_page, page_lab, working_page
 from dualflow.drawing import draw_page
-from dualflow.fusion import PAPER, find_paper, harmonise, straightness, upsample_guided
+from dualflow.evaluation import zone_and_borders
+from dualflow.fusion import PAPER, find_paper, flow_along, harmonise, settle, straightness, upsample_guided
+from dualflow.metrics import seam_index
 from dualflow.printing import STYLES, print_lightness
-from dualflow.splitting import cut_patches
+from dualflow.splitting import Region, cut_patches
 from kornia.color import rgb_to_lab
 
 
@@ -50,6 +52,39 @@ def test_harmonising_what_agrees_changes_nothing():
     page = torch.rand(1, 3, 80, 80) * 50
     corners = [(0, 0), (20, 20), (40, 0)]
     assert harmonise(cut_patches(page, corners, (40, 40)), corners, page).abs().max() < 1e-3
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 99), st.floats(.3, 5), st.floats(0, 1))
+def test_what_flows_stays_between_what_was_painted(h, w, seed, outline, fade):
+    g = torch.Generator().manual_seed(seed)
+    guide, value, trust = torch.rand(1, 1, h, w, generator=g) * 100, torch.rand(1, 2, h, w, generator=g) * 60 - 30, torch.rand(1, 1, h, w, generator=g) + 1e-3
+    flown = flow_along(guide, value, trust, outline)
+    assert value.amin() - 1e-3 <= flown.min() and flown.max() <= value.amax() + 1e-3 and torch.allclose(flow_along(guide, torch.ones_like(value), trust, outline), torch.ones_like(value), atol=1e-4)
+    assert flow_along(guide, value, trust, outline, fade).abs().mean() <= flown.abs().max() + 1e-4
+
+
+@pytest.mark.parametrize("stain", [10, 20])
+def test_each_thing_comes_to_its_colour_and_lightness_is_left_alone(stain):
+    lab = F.avg_pool2d(page_lab(draw_page(7).color)[..., :704, :960], 2)
+    noise = F.interpolate(torch.randn(1, 2, 20, 28, generator=torch.Generator().manual_seed(1)) * stain, size=lab.shape[-2:], mode="bicubic")
+    painted = lab + torch.cat([torch.zeros_like(lab[:, :1]), noise], 1)
+    settled = settle(painted, lab[:, :1])
+    off = lambda o: (o - lab)[:, 1:].norm(dim=1).mean()
+    assert off(settled) < .75 * off(painted) and torch.equal(settled[:, 0], painted[:, 0])
+
+
+def test_a_seam_is_seen_at_each_side_of_a_patch():
+    "A step of 10 at one edge of a patch, and none at the page's own edges."
+    for box, edges in (((40, 30, 20, 25), 4), ((0, 0, 20, 25), 2), ((80, 75, 20, 25), 2), ((0, 0, 100, 100), 0)):
+        x, y, w, h = box
+        _, border = zone_and_borders([Region(x, y, w, h)], (100, 100))
+        flat = torch.zeros(1, 3, 100, 100)
+        whole = flat.clone(); whole[0, 1, y:y + h, x:x + w] = 10
+        assert seam_index(whole, flat, torch.from_numpy(border)) == pytest.approx(5 if edges else 0, abs=.5)
+        for inside, outside, there in (((y, slice(x, x + w)), (y - 1, slice(x, x + w)), y > 0), ((slice(y, y + h), x), (slice(y, y + h), x - 1), x > 0)):
+            step = flat.clone(); step[(0, 1, *inside)] = 10
+            assert (seam_index(step, flat, torch.from_numpy(border)) > .5) == there, (box, inside)
 
 
 def surely_right(paper, lab): # Share of what was found that is white in the true page, or a pixel beside it

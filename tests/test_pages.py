@@ -1,5 +1,5 @@
 "Pages of every kind come in right, damaged ones are refused in words, and nothing is ever half written."
-import io
+import io, os
 
 import numpy as np
 import pytest
@@ -38,6 +38,18 @@ def test_sixteen_bits_are_scaled_not_clipped():
         assert np.abs(np.array(load_page(data))[..., 0].astype(int) - GREY).max() <= 1
 
 
+def test_wide_numbers_that_hold_eight_bits_are_not_black():
+    assert load_page(Image.new("I", (4, 4), 200)).getpixel((0, 0)) == (200,) * 3 and load_page(Image.new("I", (4, 4), 65535)).getpixel((0, 0)) == (255,) * 3
+    assert load_page(Image.fromarray(np.array([[np.nan, .5], [1, 0]], np.float32))).getpixel((1, 0)) == (128,) * 3
+
+
+def test_no_page_of_a_file_is_lost_in_silence():
+    data = saved(Image.fromarray(GREY), "TIFF", save_all=True, append_images=[Image.fromarray(GREY)] * 2)
+    with pytest.raises(PageError, match="3 pages.*PDF"): load_page(data)
+    with pytest.raises(PageError, match="fromarray"): load_page(GREY)
+    with pytest.raises(PageError, match="pixel"): load_page(Image.new("L", (0, 5)))
+
+
 def test_alpha_lies_over_white():
     clear = Image.new("RGBA", (8, 8), (10, 20, 30, 0))
     clear.putpixel((3, 3), (10, 20, 30, 255))
@@ -53,7 +65,7 @@ def test_exif_rotation():
     assert page.size == (48, 64) and page.getpixel((20, 2))[0] < 20 < page.getpixel((20, 60))[0]
 
 
-BROKEN = {"empty": (b"", "empty"), "web page": (b"<html>", "not a picture"), "cut PNG": (saved(Image.fromarray(GREY), "PNG")[:70], "damaged"),
+BROKEN = {"empty": (b"", "empty"), "web page": (b"<html>", "not a picture"), "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "not a picture"), "cut PNG": (saved(Image.fromarray(GREY), "PNG")[:70], "damaged"),
           "cut JPEG": (saved(Image.fromarray(GREY), "JPEG")[:-200], "damaged")}
 
 
@@ -96,11 +108,21 @@ def test_lightness_of_grey_is_exact():
     assert torch.allclose(page_lightness(image), rgb_to_lab(to_tensor(image))[:, :1], atol=.01)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+@pytest.mark.parametrize("mask, mode", [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_are_for_whom_the_user_wants_them(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try: file = save_page(Image.new("RGB", (4, 4)), tmp_path / "p.png")
+    finally: os.umask(before)
+    assert file.stat().st_mode & 0o777 == mode
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     file = save_page(Image.new("RGB", (4, 4), "red"), tmp_path / "p.png")
     with pytest.raises(RuntimeError), write_aside(file) as aside:
         aside.write_bytes(b"half"); raise RuntimeError
     assert load_page(file).getpixel((0, 0)) == (255, 0, 0) and [o.name for o in tmp_path.iterdir()] == ["p.png"]
-    with pytest.raises(DualflowError, match="format"): save_page(Image.new("RGB", (4, 4)), tmp_path / "p.xyz")
+    for name in ("p.xyz", "p.psd", "p.ico"):  # Pillow knows the last two, but cannot write one, and shrinks pages for the other
+        with pytest.raises(DualflowError, match="format"): save_page(Image.new("RGB", (4, 4)), tmp_path / name)
     (tmp_path / "blocked").write_text("a file where a folder should be")
     with pytest.raises(DualflowError, match="cannot be written"): save_page(Image.new("RGB", (4, 4)), tmp_path / "blocked" / "p.png")

@@ -196,6 +196,14 @@ def test_other_settings_start_again(folder, tmp_path):
     assert {o.name for o in tmp_path.iterdir()} == {INDEX, "train-00000.tar", "valid-00000.tar"}
 
 
+def test_shards_that_go_are_not_spoken_of(folder, tmp_path):
+    "Other settings are begun and given up; then the first ones are wanted again."
+    before = shard_dataset(folder, tmp_path, .03)
+    def cut(*_): raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt): shard_dataset(folder, tmp_path, .03, 80, on_page=cut)
+    assert shard_dataset(folder, tmp_path, .03) == before and sorted(o.name for o in ShardPages(tmp_path)) == sorted(o.name for o in DatasetLoader(folder, "train"))
+
+
 def test_unreadable_pages_are_left_out(tmp_path):
     for i in range(4): add_page(tmp_path/"dataset", "one", f"p{i}", Image.new("RGB", (32, 32), (60 * i, 0, 0)), style="gray")
     broken = next((tmp_path/"dataset/source/color").glob("*p2.png"))
