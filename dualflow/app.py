@@ -165,7 +165,8 @@ def sample_pages() -> list: # PIL images
 SWATCHES = ["#c8324a", "#e8b38f", "#f2c84b", "#5f9e4a", "#4f8fd6", "#7a5bb0", "#8a5a38", "#f4efe6"]  # cloth, skin, hair, leaves, sky, dusk, wood, paper
 
 CSS = """.gradio-container {max-width: 1280px !important} .image-frame {padding-top: 2rem; box-sizing: border-box} #compare {touch-action: pan-y}
-@media (max-width: 640px) {#compare, #compare > div {max-height: 130vw}}"""  # on a phone a finger must get past the pictures
+#easel button[aria-label="Clear canvas"] {display: none}
+@media (max-width: 640px) {#compare, #compare > div {max-height: 130vw}}"""  # the bin would take the page with the strokes; on a phone a finger must get past the pictures
 
 def build_demo(
     weights=None, # As for `DualFlow.from_pretrained`; read when the first page comes
@@ -179,7 +180,7 @@ def build_demo(
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 page = PageImage(label=t("page"), format="png", sources=["upload", "clipboard"], height=340, buttons=[], elem_id="page")
-                gr.Examples([[o] for o in sample_pages()], page, label=t("examples"), elem_id="samples", example_labels=[f"{i + 1}" for i in range(len(sample_pages()))])
+                gr.Examples([[o] for o in sample_pages()], page, label=t("examples"), elem_id="samples")
                 button = gr.Button(t("colour"), variant="primary", size="lg", elem_id="colour")
                 references = gr.File(label=t("references"), file_count="multiple", file_types=["image"], height=190, elem_id="references")
                 budget = gr.Slider(0, 1, .3, step=.05, label=t("budget"), info=t("budget_help"))
@@ -200,11 +201,12 @@ def build_demo(
             return *colour_upload(path, budget, weights, preferred_language(request.headers.get("accept-language")), painted, references or ()), path
         def answer_again(path, budget, references, painted, request: gr.Request): return answer(path, budget, references, request, painted or {"layers": []})
         def clean(pair): return reduced(pair[1]) if pair else None
-        shown, once = [compare, words, full, *layers[:5], coloured], dict(concurrency_limit=1, concurrency_id="colour", scroll_to_output=True)
+        shown, once = [compare, words, full, *layers[:5], coloured], dict(concurrency_limit=1, concurrency_id="colour")
+        button.click(None, js="() => { if (innerWidth < 640) document.querySelector('#compare').scrollIntoView() }", api_visibility="private")  # on a phone the result is out of sight
         button.click(answer, [page, budget, references], shown, api_name="colour", show_progress_on=[compare], **once).success(
             lambda pair: (gr.Column(visible=True), clean(pair)), compare, [story, easel], api_visibility="private", queue=False)
-        again.click(answer_again, [coloured, budget, references, easel], shown, api_visibility="private", show_progress_on=[easel, compare], **once)
-        easel.clear(clean, compare, easel, api_visibility="private", queue=False)  # strokes go, the page stays
+        again.click(answer_again, [coloured, budget, references, easel], shown, api_visibility="private", show_progress_on=[easel, compare], **once).success(
+            lambda pair, painted: {**painted, "background": clean(pair), "composite": None}, [compare, easel], easel, api_visibility="private", queue=False)  # the same strokes, over what they did
     demo.words = t
     return demo.queue(max_size=12)
 

@@ -107,9 +107,10 @@ def settle(
     outline: float = 1., # L* from a cell of 8 pixels to the next
 ) -> torch.Tensor: # (1, 3, H, W), its chroma even within outlines
     "Let each thing have one colour."
-    painted, L = F.avg_pool2d(colour[:, 1:], 4), F.avg_pool2d(guide, 4)
-    settled = flow_along(L, painted, (4 + painted.norm(dim=1, keepdim=True)) / 6000, outline)
-    return torch.cat([colour[:, :1], colour[:, 1:] + upsample_guided(settled - painted, guide)], 1)
+    painted, L = F.avg_pool2d(colour, 4), F.avg_pool2d(guide, 4)
+    chroma, white = painted[:, 1:], ((painted[:, :1] * L / 100 - 92) / 6).clamp(0, 1)
+    settled = flow_along(L, chroma, (4 + chroma.norm(dim=1, keepdim=True) + 20 * white) / 6000, outline)
+    return torch.cat([colour[:, :1], colour[:, 1:] + upsample_guided(settled - chroma, guide)], 1)
 
 # %% ../nbs/05_fusion.ipynb #58f0d533
 @dataclass

@@ -141,7 +141,8 @@ def test_a_target_within_the_source_is_no_source(mine, tmp_path, capsys):
 @pytest.mark.parametrize("size, kept", [((320, 448), True), ((300, 400), False)])
 def test_a_blank_half_stops_nothing(mine, tmp_path, size, kept):
     "Nothing on it says where it lies: in place it is believed, in another size it is left out."
-    save_page(PAGES[4], mine / "ch/q_color.png"); save_page(Image.new("L", size, 255), mine / "ch/q_bw.png"); save_page(PAGES[5].crop((0, 0, 1, 100)), mine / "ch/thin.png")
+    save_page(PAGES[4], mine / "ch/q_color.png"); save_page(Image.new("L", size, 255), mine / "ch/q_bw.png")
+    thin = Image.new("RGB", (1, 100), (200, 60, 40)); thin.paste((40, 60, 200), (0, 0, 1, 50)); save_page(thin, mine / "ch/thin.png")
     info = create_dataset(mine, tmp_path / "d", "screentone")
     assert info["pages"] == 4 + kept and len(info["left_out"]) == 1 - kept
 
