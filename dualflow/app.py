@@ -149,7 +149,7 @@ def colour_upload(
     try:
         flow = load_flow(weights)
         result = flow.colorize(page, budget, hints=hints, reference=shown)
-    except PageError as e: raise complaint("unread", language, name=e.path, reason=e.reason) from None
+    except DualflowError as e: raise gr.Error(escape(str(e), quote=False), title=words["error"], print_exception=False) from None
     report = write_report(result, flow.device.type, language) + (words["already"] if has_colour(page) else "") + (words["followed"].format(n=len(shown)) if shown else "")
     return (page.convert("L").convert("RGB"), result.image), report, result.image, *(f(result) for f in (attention_image, regions_image, plan_image, primary_image, secondary_image))
 

@@ -89,7 +89,9 @@ def test_handler_says_what_is_wrong(tmp_path, content, complaint):
 
 
 def test_handler_wants_a_page_and_a_share(page):
-    with pytest.raises(gr.Error, match="Choose a page"): colour_upload(None)
+    for language in WORDS:
+        with pytest.raises(gr.Error, match=WORDS[language]["choose"]) as e: colour_upload(None, language=language)
+        assert e.value.title == WORDS[language]["error"]
     with pytest.raises(gr.Error, match="between 0 and 1"): colour_upload(page, 3)
 
 
@@ -233,3 +235,28 @@ def test_browser_speaks_french_and_tries_an_example(browser, url):
     tab.locator("#colour").click()
     tab.locator("#fused img").first.wait_for(timeout=180_000)
     assert "pixels, coloriés en" in tab.locator("#report").inner_text()
+
+
+def test_browser_on_a_phone(browser, url):
+    "The result comes into sight, and a finger gets past it and past the page to paint on."
+    tab = browser.new_page(locale="en-GB", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    tab.set_default_timeout(120_000)
+    tab.goto(url)
+    tab.locator("#samples img").first.tap()
+    tab.locator("#page img").first.wait_for()
+    tab.locator("#colour").tap()
+    tab.locator("#fused img").first.wait_for(timeout=180_000)
+    assert 0 <= tab.locator("#compare").bounding_box()["y"] < 300
+    touch = tab.context.new_cdp_session(tab)
+    for place in ("#compare", "#easel"):
+        tab.locator(place).evaluate("o => o.scrollIntoView()")
+        tab.wait_for_timeout(500)
+        before = tab.evaluate("scrollY")
+        touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": 195, "y": 700}]})
+        for step in range(1, 11):
+            touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": 195, "y": 700 - 30 * step}]})
+            tab.wait_for_timeout(30)
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        tab.wait_for_timeout(800)
+        assert tab.evaluate("scrollY") - before > 100, place
+    assert not tab.locator("#easel button[aria-label='Clear canvas']").is_visible()  # it would take the page with the strokes
