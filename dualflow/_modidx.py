@@ -189,6 +189,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                'dualflow.core.half_precision': ('core.html#half_precision', 'dualflow/core.py'),
                                'dualflow.core.into_gamut': ('core.html#into_gamut', 'dualflow/core.py'),
                                'dualflow.core.load_page': ('core.html#load_page', 'dualflow/core.py'),
+                               'dualflow.core.mean_chroma': ('core.html#mean_chroma', 'dualflow/core.py'),
                                'dualflow.core.page_lab': ('core.html#page_lab', 'dualflow/core.py'),
                                'dualflow.core.page_lightness': ('core.html#page_lightness', 'dualflow/core.py'),
                                'dualflow.core.pick_device': ('core.html#pick_device', 'dualflow/core.py'),

@@ -17,7 +17,7 @@ from PIL import Image
 
 from .alignment import AGREE, fit_tiles, in_place
 from .core import DualflowError, PageError, Workspace, load_page
-from .dataset import SCHEMA, Page, PageRecord, describe, drop_maps, is_grey, make_bw, read_record, read_records, save_pair, write_json
+from .dataset import SCHEMA, Page, describe, drop_maps, is_grey, make_bw, read_record, read_records, save_pair, write_json
 
 # %% ../nbs/01b_checking.ipynb #ed5ea440
 def _problem(page, kind, text, severity="error", fixable=False):

@@ -6,8 +6,8 @@ Docs: https://dualflow.readthedocs.io/core.html.md"""
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'PAGE_ENDINGS', 'FORMATS', 'WORKING_HEIGHT', 'CELL', 'TOKEN', 'DualflowError', 'PageError', 'load_page',
-           'to_tensor', 'to_image', 'page_lab', 'page_lightness', 'grey_image', 'into_gamut', 'working_page',
-           'pick_device', 'half_precision', 'write_aside', 'picture_file', 'save_page', 'Workspace']
+           'to_tensor', 'to_image', 'page_lab', 'page_lightness', 'mean_chroma', 'grey_image', 'into_gamut',
+           'working_page', 'pick_device', 'half_precision', 'write_aside', 'picture_file', 'save_page', 'Workspace']
 
 # %% ../nbs/00_core.ipynb #68432bc5
 import io, os, tempfile, warnings
@@ -114,6 +114,13 @@ def page_lightness(
 ) -> torch.Tensor: # (1, 1, H, W), L* 0..100
     "The lightness of a black-and-white page: all that the networks see."
     return _GREY_TO_L[torch.from_numpy(np.array(image.convert("L"))).long()][None, None]
+
+def mean_chroma(
+    page: Image.Image, # Any mode
+) -> float: # Delta-E, 0 or more
+    "How far colours are from the paper's, on average. (Paper is the median, so a yellowed grey page has next to none.)"
+    ab = page_lab(page.resize((128, 128)))[0, 1:].flatten(1)
+    return (ab - ab.median(1, keepdim=True).values).norm(dim=0).mean().item()
 
 def grey_image(
     L: torch.Tensor, # (1, 1, H, W), L* 0..100

@@ -51,8 +51,8 @@ def regions_image(result: Result) -> Image.Image: # At working size
 
 def plan_image(result: Result) -> Image.Image: # At working size
     "The colour plan: what the attention model expects each 16-pixel cell to be, under the ink."
-    plan = compose(result.attention.plan[None], F.avg_pool2d(transmission(result.L, result.gate), 16).cpu())
-    image = to_image(into_gamut(plan))
+    plan, passes = result.attention.plan, F.avg_pool2d(transmission(result.L, result.gate), 16).cpu()
+    image = to_image(into_gamut(compose(plan[None], passes[..., :plan.shape[1], :plan.shape[2]])))
     return image.resize((16 * image.width, 16 * image.height), Image.Resampling.NEAREST).crop((0, 0, *_page_size(result)))
 
 def secondary_image(result: Result) -> Image.Image: # At working size

@@ -11,7 +11,7 @@ __all__ = ['hint_sheet', 'known_colour', 'Lesson', 'take_lesson', 'to_kin', 'to_
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np, torch, torch.nn.functional as F
+import torch, torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageOps
 
 from .core import FORMATS, DualflowError, PageError, page_lab

@@ -19,7 +19,7 @@ from PIL import Image
 
 from .attention import AttentionMap
 from .colorizers import GUESSED, Networks, transmission
-from .core import CELL, TOKEN, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness, pick_device, working_page
+from .core import CELL, TOKEN, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page
 from .fusion import PAPER, Fused, check_coherence, find_paper, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, take_lesson
 from .splitting import PATCH, Region, as_regions, choose_patches
@@ -202,5 +202,4 @@ def has_colour(
     least: float = 4., # Mean chroma from which a page counts as coloured, Delta-E
 ) -> bool:
     "Is this page in colour already? (Yellowed paper is not.)"
-    ab = page_lab(page.resize((128, 128)))[0, 1:]
-    return (ab - ab.flatten(1).median(1).values[:, None, None]).norm(dim=0).mean().item() > least
+    return mean_chroma(page) > least

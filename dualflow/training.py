@@ -14,7 +14,6 @@ import csv, platform, re
 from contextlib import nullcontext
 from datetime import datetime, timezone
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch, torch.nn as nn, torch.nn.functional as F
@@ -28,7 +27,7 @@ from PIL import Image
 from . import __version__
 from .attention import colour_detail
 from .colorizers import GUESSED, STAGES, Networks, compose, transmission
-from .core import CELL, WORKING_HEIGHT, DualflowError, Workspace, half_precision, into_gamut, pick_device, save_page, to_image, write_aside
+from .core import CELL, DualflowError, Workspace, half_precision, into_gamut, pick_device, save_page, to_image, write_aside
 from .dataset import write_json
 from .optimizer import Muon
 from .splitting import PATCH, choose_patches

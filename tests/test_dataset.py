@@ -1,5 +1,5 @@
 "Whatever a person brings: pages of every origin become a dataset, or are refused in words; nothing is lost, and nothing is half done."
-import errno, io, json, os, random, shutil, signal, struct, subprocess, sys, time, zipfile, zlib
+import errno, json, os, random, shutil, signal, struct, subprocess, sys, time, zipfile, zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,10 @@ from dualflow import cli
 from dualflow.alignment import align_pair, find_alignment, lay_over
 from dualflow.checking import fix_dataset, prune_dataset, validate_dataset
 from dualflow.core import DualflowError, PageError, Workspace, grey_image, load_page, save_page
-from dualflow.dataset import SCHEMA, DatasetLoader, create_dataset, file_name, held_out, migrate, read_record, read_records
+from dualflow.dataset import SCHEMA, DatasetLoader, create_dataset, file_name, held_out, read_record, read_records
 from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
-from dualflow.sources import Source, find_pages, png
+from dualflow.sources import find_pages, png
 
 ROOT = Path(__file__).parents[1]
 PAGES = [draw_page(i, size=(320, 448)).color for i in range(6)]
@@ -162,7 +162,7 @@ def test_killed_at_any_moment(tmp_path):
         problems = validate_dataset(target)
         assert not kinds(problems, "error"), problems
         done.append(len(read_records(Workspace(target))))
-    assert done == sorted(done)
+    assert done and done == sorted(done)
     create_dataset(mine, target, style="lineart")
     prune_dataset(target)
     assert not kinds(validate_dataset(target), "error", "note") and len(DatasetLoader(target)) == 24
