@@ -173,7 +173,7 @@ def build_demo(
 ) -> gr.Blocks:
     "The demo, ready to `launch`."
     t = gr.I18n(**WORDS)
-    picture = lambda key, **options: gr.Image(label=t(key), format="jpeg", interactive=False, height=540, min_width=260, buttons=["download", "fullscreen"], **options)
+    picture = lambda key, format="jpeg", **options: gr.Image(label=t(key), format=format, interactive=False, height=540, min_width=260, buttons=["download", "fullscreen"], **options)
     with gr.Blocks(title="dualflow", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.Markdown(t("heading"))
         coloured = gr.State()  # the page that strokes belong to, whatever is chosen next
@@ -195,8 +195,7 @@ def build_demo(
             again = gr.Button(t("again"), elem_id="again")
             gr.Markdown(t("how"))
             with gr.Row(): layers = [picture(o) for o in ("attention", "regions", "plan")]
-            with gr.Row(): layers += [picture(o) for o in ("primary", "secondary")] + [full := picture("fused", elem_id="fused")]
-            full.format = "png"  # the page itself loses nothing
+            with gr.Row(): layers += [picture(o) for o in ("primary", "secondary")] + [full := picture("fused", "png", elem_id="fused")]
         def answer(path, budget, references=None, request: gr.Request = None, painted=None):
             return *colour_upload(path, budget, weights, preferred_language(request.headers.get("accept-language")), painted, references or ()), path
         def answer_again(path, budget, references, painted, request: gr.Request): return answer(path, budget, references, request, painted or {"layers": []})
@@ -205,7 +204,7 @@ def build_demo(
         button.click(None, js="() => { if (innerWidth < 640) document.querySelector('#compare').scrollIntoView() }", api_visibility="private")  # on a phone the result is out of sight
         button.click(answer, [page, budget, references], shown, api_name="colour", show_progress_on=[compare], **once).success(
             lambda pair: (gr.Column(visible=True), clean(pair)), compare, [story, easel], api_visibility="private", queue=False)
-        again.click(answer_again, [coloured, budget, references, easel], shown, api_visibility="private", show_progress_on=[easel, compare], **once).success(
+        again.click(answer_again, [coloured, budget, references, easel], shown, api_visibility="private", show_progress_on=[compare], **once).success(
             lambda pair, painted: {**painted, "background": clean(pair), "composite": None}, [compare, easel], easel, api_visibility="private", queue=False)  # the same strokes, over what they did
     demo.words = t
     return demo.queue(max_size=12)

@@ -66,9 +66,9 @@ def evaluate_page(
 
 # %% ../nbs/08a_evaluation.ipynb #f1d55b54
 def _studied(lessons, flow, reference, true, style, **options):
-    "What references teach of pages in a style, studied with the first of them and kept in `lessons`."
-    if style not in lessons: lessons[style] = [flow.study(o, grey_image(manga_bw(true, style).L), **options) for o in reference]
-    return lessons[style]
+    "What references teach of pages in a style, for `colorize`: studied with the first of them and kept in `lessons`."
+    if reference and style not in lessons: lessons[style] = [flow.study(o, grey_image(manga_bw(true, style).L), **options) for o in reference]
+    return {"reference": lessons[style]} if reference else {}
 
 def evaluate_dataset(
     flow: DualFlow,
@@ -86,7 +86,7 @@ def evaluate_dataset(
         if on_page: on_page(n, len(chosen), page.name)
         true, group = page.color, page.record.chapter.split("/")[0]
         for style in styles:
-            row, image = evaluate_page(flow, true, style, reference=_studied(lessons, flow, reference, true, style, **options), **options)
+            row, image = evaluate_page(flow, true, style, **_studied(lessons, flow, reference, true, style, **options), **options)
             key, planes = (page.record.chapter, style), (page_lab(image.resize((256, 256))), page_lab(true.resize((256, 256))))
             if key in before: row |= {"palette": palette_distance(planes[0], before[key][0]), "palette_true": palette_distance(planes[1], before[key][1])}
             before[key] = planes
@@ -148,7 +148,7 @@ def picture_sheet(
         row = [true := page.color]
         for style in styles:
             bw = grey_image(manga_bw(true, style).L)
-            row += [bw.convert("RGB"), flow.colorize(bw, reference=_studied(lessons, flow, reference, true, style, **options), **options).image]
+            row += [bw.convert("RGB"), flow.colorize(bw, **_studied(lessons, flow, reference, true, style, **options), **options).image]
         rows.append([o.resize((max(1, round(o.width * height / o.height)), height), Image.Resampling.LANCZOS) for o in row])
     gap, widest = 8, max(sum(o.width for o in row) for row in rows)
     sheet = Image.new("RGB", (widest + gap * (len(rows[0]) - 1), (height + gap) * len(rows) - gap), "white")

@@ -119,7 +119,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
     ) -> Lesson: # For `colorize(reference=...)`
         "Print a coloured page like another, colour it, and learn from the difference. Raises `PageError` if it cannot be read."
         color, height = load_page(color), options.get("height", WORKING_HEIGHT)
-        if color.height > height: color = color.resize((max(1, round(color.width * height / color.height)), height), Image.Resampling.LANCZOS)  # dots and lines as thick as on any page
+        color = color.resize(working_page(page_lightness(color), height)[1][::-1], Image.Resampling.LANCZOS)  # dots and lines as thick as on any page
         like = working_page(page_lightness(like), height)[0]
         result = self.colorize(grey_image(print_alike(color, like)), **options)
         known = known_colour(page_lab(color), torch.ones(1, 1, color.height, color.width), transmission(result.L, result.gate), result.size)

@@ -156,13 +156,13 @@ def test_killed_at_any_moment(tmp_path):
         if attempt == 1: save_page(PAGES[5].resize((70, 96)), mine / "c0/p0.png")  # a source changes in between
         worker = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, mine, target], stdout=subprocess.PIPE)
         worker.stdout.readline()
+        while not (target / "metadata").is_dir(): assert worker.poll() is None
         time.sleep(dice.uniform(.05, .6))
         worker.send_signal(signal.SIGKILL); worker.wait()
-        if not (target / "metadata").is_dir(): continue
         problems = validate_dataset(target)
         assert not kinds(problems, "error"), problems
         done.append(len(read_records(Workspace(target))))
-    assert done and done == sorted(done)
+    assert done == sorted(done)
     create_dataset(mine, target, style="lineart")
     prune_dataset(target)
     assert not kinds(validate_dataset(target), "error", "note") and len(DatasetLoader(target)) == 24
