@@ -345,6 +345,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                   'dualflow.explore.show_layers': ('explore.html#show_layers', 'dualflow/explore.py'),
                                   'dualflow.explore.show_prints': ('explore.html#show_prints', 'dualflow/explore.py')},
             'dualflow.fusion': { 'dualflow.fusion.Fused': ('fusion.html#fused', 'dualflow/fusion.py'),
+                                 'dualflow.fusion.Fused.report': ('fusion.html#fused.report', 'dualflow/fusion.py'),
                                  'dualflow.fusion._around': ('fusion.html#_around', 'dualflow/fusion.py'),
                                  'dualflow.fusion._guided_strips': ('fusion.html#_guided_strips', 'dualflow/fusion.py'),
                                  'dualflow.fusion._overlap': ('fusion.html#_overlap', 'dualflow/fusion.py'),

@@ -119,7 +119,8 @@ class Fused:
     colour: torch.Tensor  # (1, 3, H/2, W/2), L̂ab
     weight: torch.Tensor  # (1, 1, H/2, W/2), how much of it is the primary's, 0..1
     offsets: torch.Tensor # (N, 3), what harmonising added to each patch
-    report: dict          # Coherence, in numbers; see `check_coherence`
+    @property
+    def report(self) -> dict: return check_coherence(self.colour, self.weight, self.offsets)
 
 def check_coherence(
     colour: torch.Tensor, # (1, 3, h, w), the blended canvas
@@ -138,7 +139,7 @@ def merge_colorizations(
     corners: list[tuple[int, int]], # (top, left) of each patch at half resolution
     guide: torch.Tensor, # (1, 1, H/2, W/2): the page's ink, L* 0..100, tone removed
 ) -> Fused:
-    "Bring both flows to half resolution, harmonise, blend, settle, and check."
+    "Bring both flows to half resolution, harmonise, blend, and settle."
     page = upsample_guided(secondary, guide)
     offsets = harmonise(primary, corners, page)
     size, whole = tuple(primary.shape[-2:]), tuple(guide.shape[-2:])
@@ -149,7 +150,7 @@ def merge_colorizations(
         most[place] = torch.maximum(most[place], weight)
     colour = settle(page * (1 - most) + total / weights.clamp(min=1e-6) * most, guide)
     colour = torch.cat([colour[:, :1].clamp(0, 100), colour[:, 1:]], 1)
-    return Fused(colour, most, offsets, check_coherence(colour, most, offsets))
+    return Fused(colour, most, offsets)
 
 # %% ../nbs/05_fusion.ipynb #b1f60e55
 PAPER = 100., 0., 0. # Its colour, L̂ab

@@ -62,7 +62,9 @@ class Result:
     size: tuple[int, int]   # (h, w) of the working page before padding
 
     @property
-    def report(self) -> dict: return self.fused.report
+    def report(self) -> dict: # {"seam", "offset", "primary_share"} of what is seen, see `check_coherence`
+        page = ..., *(slice(-(-o // 2)) for o in self.size)
+        return check_coherence(self.fused.colour[page], self.fused.weight[page], self.fused.offsets)
 
 def _to_cells(importance, shape):
     "A map of any size as one value a cell."
@@ -179,9 +181,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         if lessons or told[:, 3:].any():
             guided = fused.colour + (1 - paper) * upsample_guided(correct(L, attention.tokens, transmission(L, gate), painted, told, lessons), light)
             fused = replace(fused, colour=torch.cat([guided[:, :1].clamp(0, 100), guided[:, 1:]], 1))
-        page = ..., slice(-(-h // 2)), slice(-(-w // 2))
-        fused.report = check_coherence(fused.colour[page], fused.weight[page], fused.offsets)  # of what is seen
-        done = finish_page(fused.colour[page], gate[..., :h, :w], original)
+        done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
         mark("fusion")
         return Result(done, seen, as_regions(chosen, seen.scale, image.size), L, gate, attention.tokens, primary, secondary, fused, corners, marks, (h, w))
 
