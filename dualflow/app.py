@@ -17,7 +17,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from .core import DualflowError, PageError, grey_image, load_page
+from .core import DualflowError, grey_image, load_page
 from .drawing import draw_page
 from .explore import attention_image, plan_image, primary_image, regions_image, secondary_image
 from .pipeline import EMBEDDED, DualFlow, colorize_image, has_colour
@@ -33,7 +33,7 @@ WORDS = {
         attention="1 · Attention: where colour detail is expected", regions="2 · Regions: the patches chosen, best first",
         plan="3 · Colour plan: a first guess for every cell", primary="4 · What the primary painted", secondary="5 · What the secondary painted",
         report="{width} × {height} pixels, coloured in **{total:.1f} s** on {device} ({steps}). The primary painted **{percent} %** of the page; patches: {patches}.",
-        error="Not quite", choose="Choose a page first.", unread="{name}: {reason}",
+        error="Not quite", choose="Choose a page first.", trouble="{reason}",
         already=" This page had colours of its own; they were set aside.", followed=" Pages in colour that it follows: {n}.", cpu="the CPU", cuda="the GPU", mps="the Apple GPU",
         references="Pages in colour of the same story, if you have some (at most six)", crowd="Choose at most {n} pages in colour.", colourless="{name} has no colours to follow.",
         paint="### Your colours\nNo page says in black and white whether a coat is red. Pick a colour, dab it where you know better, and colour again: places that look alike follow.",
@@ -47,7 +47,7 @@ WORDS = {
         attention="1 · Attention : où l'on attend du détail", regions="2 · Régions : les pièces choisies, la meilleure d'abord",
         plan="3 · Plan des couleurs : une première idée par cellule", primary="4 · Ce qu'a peint le coloriste principal", secondary="5 · Ce qu'a peint le second",
         report="{width} × {height} pixels, coloriés en **{total:.1f} s** sur {device} ({steps}). Le coloriste principal a peint **{percent} %** de la page ; pièces : {patches}.",
-        error="Un instant", choose="Choisissez d'abord une page.", unread="{name} : cette page ne peut être lue (en anglais : {reason}).",
+        error="Un instant", choose="Choisissez d'abord une page.", trouble="Cette page ne peut être coloriée (en anglais : {reason}).",
         already=" Cette page avait déjà des couleurs ; elles ont été mises de côté.", followed=" Pages en couleurs suivies : {n}.", cpu="le processeur", cuda="la carte graphique", mps="le GPU Apple",
         references="Pages en couleurs de la même histoire, au besoin (6 au plus)", crowd="Choisissez au plus {n} pages en couleurs.", colourless="{name} n'a pas de couleurs à suivre.",
         paint="### Vos couleurs\nAucune page ne dit en noir et blanc si un manteau est rouge. Choisissez une couleur, posez-en une touche là où vous le savez, et recoloriez : ce qui se ressemble suivra.",
@@ -100,7 +100,7 @@ def read_upload(
     "The uploaded page. Raises `gr.Error`, with a message made for people, if it cannot be read."
     if not path: raise complaint("choose", language)
     try: return load_page(path, MAX_DEMO_PIXELS, Path(path).name)
-    except PageError as e: raise complaint("unread", language, name=e.path, reason=e.reason) from None
+    except DualflowError as e: raise complaint("trouble", language, reason=e) from None
 
 # %% ../nbs/09a_app.ipynb #3d9e2e2f
 BRUSH_HEIGHT = 720  # pixels of the page that one paints on
@@ -149,7 +149,7 @@ def colour_upload(
     try:
         flow = load_flow(weights)
         result = flow.colorize(page, budget, hints=hints, reference=shown)
-    except DualflowError as e: raise gr.Error(escape(str(e), quote=False), title=words["error"], print_exception=False) from None
+    except DualflowError as e: raise complaint("trouble", language, reason=e) from None
     report = write_report(result, flow.device.type, language) + (words["already"] if has_colour(page) else "") + (words["followed"].format(n=len(shown)) if shown else "")
     return (page.convert("L").convert("RGB"), result.image), report, result.image, *(f(result) for f in (attention_image, regions_image, plan_image, primary_image, secondary_image))
 
@@ -200,11 +200,11 @@ def build_demo(
             return *colour_upload(path, budget, weights, preferred_language(request.headers.get("accept-language")), painted, references or ()), path
         def answer_again(path, budget, references, painted, request: gr.Request): return answer(path, budget, references, request, painted or {"layers": []})
         def clean(pair): return reduced(pair[1]) if pair else None
-        shown, once = [compare, words, full, *layers[:5], coloured], dict(concurrency_limit=1, concurrency_id="colour")
+        shown, one_by_one = [compare, words, full, *layers[:5], coloured], dict(concurrency_limit=1, concurrency_id="colour")
         button.click(None, js="() => { if (innerWidth < 640) document.querySelector('#compare').scrollIntoView() }", api_visibility="private")  # on a phone the result is out of sight
-        button.click(answer, [page, budget, references], shown, api_name="colour", show_progress_on=[compare], **once).success(
+        button.click(answer, [page, budget, references], shown, api_name="colour", show_progress_on=[compare], **one_by_one).success(
             lambda pair: (gr.Column(visible=True), clean(pair)), compare, [story, easel], api_visibility="private", queue=False)
-        again.click(answer_again, [coloured, budget, references, easel], shown, api_visibility="private", show_progress_on=[compare], **once).success(
+        again.click(answer_again, [coloured, budget, references, easel], shown, api_visibility="private", show_progress_on=[compare], **one_by_one).success(
             lambda pair, painted: {**painted, "background": clean(pair), "composite": None}, [compare, easel], easel, api_visibility="private", queue=False)  # the same strokes, over what they did
     demo.words = t
     return demo.queue(max_size=12)

@@ -189,7 +189,7 @@ def compare_guidance(
         bw = grey_image(manga_bw(true, style).L)
         ways = {"none": {}} | {f"{k} points": dict(hints=true_hints(true, k)) for k in points}
         near = sorted((k for k in range(len(pages)) if k != i and chapters[k] == chapters[i]), key=lambda k: abs(k - i))[:max(references, default=0)]
-        lessons = [flow.study(reduced(pages[k].color), bw, height=height) for k in near]
+        lessons = [flow.study(pages[k].color, bw, height=height) for k in near]
         if near: ways |= {f"{k} page{'s' * (k > 1)}": dict(reference=lessons[:k]) for k in references}
         psnr = {k: colour_accuracy(flow.colorize(bw, height=height, **way).image, true)["psnr"] for k, way in ways.items()}
         for k in ways: found[k].append((psnr[k], psnr[k] - psnr["none"]))
