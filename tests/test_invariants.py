@@ -61,7 +61,7 @@ def test_what_flows_stays_between_what_was_painted(h, w, seed, outline, fade):
     guide, value, trust = torch.rand(1, 1, h, w, generator=g) * 100, torch.rand(1, 2, h, w, generator=g) * 60 - 30, torch.rand(1, 1, h, w, generator=g) + 1e-3
     flown = flow_along(guide, value, trust, outline)
     assert value.amin() - 1e-3 <= flown.min() and flown.max() <= value.amax() + 1e-3 and torch.allclose(flow_along(guide, torch.ones_like(value), trust, outline), torch.ones_like(value), atol=1e-4)
-    assert flow_along(guide, value, trust, outline, fade).abs().mean() <= flown.abs().max() + 1e-4
+    assert (flow_along(guide, value.abs(), trust, outline, fade) <= flow_along(guide, value.abs(), trust, outline) + 1e-3).all()
 
 
 @pytest.mark.parametrize("stain", [10, 20])
@@ -82,9 +82,10 @@ def test_a_seam_is_seen_at_each_side_of_a_patch():
         flat = torch.zeros(1, 3, 100, 100)
         whole = flat.clone(); whole[0, 1, y:y + h, x:x + w] = 10
         assert seam_index(whole, flat, torch.from_numpy(border)) == pytest.approx(5 if edges else 0, abs=.5)
-        for inside, outside, there in (((y, slice(x, x + w)), (y - 1, slice(x, x + w)), y > 0), ((slice(y, y + h), x), (slice(y, y + h), x - 1), x > 0)):
-            step = flat.clone(); step[(0, 1, *inside)] = 10
-            assert (seam_index(step, flat, torch.from_numpy(border)) > .5) == there, (box, inside)
+        across, along = slice(x, x + w), slice(y, y + h)
+        for line, there in (((y, across), y > 0), ((y + h - 1, across), y + h < 100), ((along, x), x > 0), ((along, x + w - 1), x + w < 100)):
+            step = flat.clone(); step[(0, 1, *line)] = 10  # a line along one side
+            assert (seam_index(step, flat, torch.from_numpy(border)) > .5) == there, (box, line)
 
 
 def surely_right(paper, lab): # Share of what was found that is white in the true page, or a pixel beside it
