@@ -25,6 +25,7 @@ def command(*options):
             args = vars(parser.parse_args(argv))
             os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads that wait soon sleep, and other programs do not slow them down
             warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)  # what fastai does to PyTorch is no news to a user
+            plain, warnings.formatwarning = warnings.formatwarning, lambda message, *_, **__: f"warning: {message}\n"
             main = threading.current_thread() is threading.main_thread()
             before = main and signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it tidies up as after Ctrl-C
             try: return f(**args) or 0
@@ -35,6 +36,7 @@ def command(*options):
                 print(f"error: {e}", file=sys.stderr)
                 return 1
             finally:
+                warnings.formatwarning = plain
                 if main: signal.signal(signal.SIGTERM, before)
         run.__name__, run.__doc__, run.function = f.__name__, f.__doc__, f
         return run
@@ -268,14 +270,17 @@ def shard_dataset(dataset_dir, target_dir, shard_mb, quality):
 def generate_attention(dataset_dir, budget, weights):
     "Write attention maps and patches of every page, and its regions into the metadata."
     from dataclasses import asdict
+    from dualflow.core import PageError
     from dualflow.dataset import DatasetLoader
     from dualflow.splitting import save_attention_patches
-    flow, pages = _load_flow(weights), DatasetLoader(dataset_dir)
+    flow, pages, failed = _load_flow(weights), DatasetLoader(dataset_dir), 0
     for i, page in enumerate(pages, 1):
-        regions = save_attention_patches(flow.nets.attention.predict(page), pages.space.important.parent, page.name, budget)
+        try: regions = save_attention_patches(flow.nets.attention.predict(page), budget=budget)
+        except PageError as e: failed += 1; print(f"error: {e}", file=sys.stderr, flush=True); continue
         page.record.attention_regions, page.record.attention_of = [asdict(o) for o in regions], page.stamp("bw")
         page.save()
         _say(i, len(pages), page.name, f"{len(regions)} regions")
+    return 1 if failed else 0
 
 # %% ../nbs/10_cli.ipynb #ffaf16c6
 TRAINING = (DATASET, opt("--preset", default="small", choices=("nano", "small", "tune"), help="recipe: nano learns from nothing, on a laptop, in minutes; tune takes the embedded weights a little way towards your pages"),
@@ -312,11 +317,14 @@ def train_colorization(mode, **options):
     "Train a colorizer on what the earlier stages have learned."
     _train([mode], **options)
 
-@command(*TRAINING, CURVES, START)
-def train(**options):
-    "Train the preset's stages in sequence, then colour some pages that were held out."
+@command(opt("--source_dir", help="make the dataset of these pages first, or go on making it, as dualflow-create-dataset does"), *TRAINING, CURVES, START)
+def train(source_dir, **options):
+    "Make a dataset of your pages, train the preset's stages in sequence, then colour some pages that were held out."
+    from dualflow.core import DualflowError
     from dualflow.streaming import INDEX
     from dualflow.training import PRESETS
+    if source_dir and WORLD > 1: raise DualflowError("several processes train on a dataset that is there already; make it with dualflow-create-dataset")
+    if source_dir: create_dataset.function(source_dir, options["dataset_dir"], "mixed")
     _train(PRESETS[options["preset"]]["epochs"], **options)
     data = options["dataset_dir"]
     if RANK or (Path(data)/INDEX).is_file(): return  # shards hold pages to learn from, not to look at
@@ -325,7 +333,7 @@ def train(**options):
     from dualflow.evaluation import evaluate_dataset, format_table, picture_sheet, save_rows
     space, split = Workspace(data), "valid" if len(DatasetLoader(data, "valid")) else None
     flow = _load_flow(space.models)
-    rows = evaluate_dataset(flow, data, pages=6, split=split)
+    rows = evaluate_dataset(flow, data, pages=6, split=split, on_error=lambda e: print(f"error: {e}", file=sys.stderr))
     print(format_table(rows))
     save_rows(rows, space.metrics/"evaluation.json")
     save_page(picture_sheet(flow, data, pages=4, split=split), space.visualization/"evaluation.jpg")
@@ -344,12 +352,14 @@ def evaluate(dataset_dir, weights, styles, pages, budget, vivid, reference, save
     if save: table_file(save)
     if pictures: picture_file(pictures)
     references = [load_page(o.read()) for o in _in_colour(reference)]
-    flow, options = _load_flow(weights), dict(budget=budget, vivid=vivid, reference=references)
-    try: rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=lambda i, n, name: print(f"\r[{i}/{n}] {name:40.40}", end="", file=sys.stderr, flush=True), **options)
+    flow, options, failed = _load_flow(weights), dict(budget=budget, vivid=vivid, reference=references), []
+    try: rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=lambda i, n, name: print(f"\r[{i}/{n}] {name:40.40}", end="", file=sys.stderr, flush=True), on_error=failed.append, **options)
     finally: print("", file=sys.stderr)
+    for o in failed: print(f"error: {o}", file=sys.stderr)
     print(format_table(rows))
     if save: save_rows(rows, save)
     if pictures: save_page(picture_sheet(flow, dataset_dir, styles, min(pages or 6, 6), **options), pictures)
+    return 1 if failed else 0
 
 @command(WEIGHTS, opt("--width", type=whole(32), default=992), opt("--height", type=whole(32), default=1401), opt("--repeat", type=whole(1), default=3, help="times to run"),
          opt("--streaming", action="store_true", help="instead: pages a second from a folder, from shards and from a cache, and the memory they take"),

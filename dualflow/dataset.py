@@ -10,7 +10,7 @@ __all__ = ['SCHEMA', 'PageRecord', 'to_json', 'write_json', 'migrate', 'read_rec
            'DatasetLoader']
 
 # %% ../nbs/01_dataset.ipynb #13147a4f
-import hashlib, json, re
+import hashlib, json, re, warnings
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -260,17 +260,18 @@ def held_out(chapters, share: float = .12) -> set: # Names of the chapters kept 
     return set(([o for o in ranked if number(o) < share] or ranked[:1])[:len(ranked) // 2])
 
 class DatasetLoader:
-    "The pages of a dataset, in order: `len`, index, iterate."
+    "The pages of a dataset, in order: `len`, index, iterate. Those whose metadata is damaged are left out, with a warning. Raises `DualflowError` if none is left."
     def __init__(self,
         path, # The dataset's folder (the one with `source/`), or its `source` folder
         split: str = None, # "train" or "valid"; None for all
     ):
         path = Path(path)
         self.space = Workspace(path.parent if path.name == "source" else path)
-        records = list(read_records(self.space).values())
+        found = read_records(self.space)
+        for o in found.values():
+            if isinstance(o, PageError): warnings.warn(f"{o}; the page is left out")
+        records = [o for o in found.values() if isinstance(o, PageRecord)]
         if not records: raise DualflowError(f"{path}: " + ("this dataset holds no pages" if self.space.info.is_file() else "not a dataset (no metadata)") + "; make one with dualflow-create-dataset")
-        for o in records:
-            if isinstance(o, PageError): raise o
         away = held_out({o.chapter for o in records})
         self.records = [o for o in records if split is None or (o.chapter in away) == (split == "valid")]
     def __len__(self): return len(self.records)

@@ -18,7 +18,7 @@ import numpy as np, torch
 from PIL import Image
 
 from .attention import SIMPLE_MAPS, colour_detail, detail_share
-from .core import WORKING_HEIGHT, DualflowError, grey_image, page_lab, page_lightness, working_page, write_aside
+from .core import WORKING_HEIGHT, DualflowError, PageError, grey_image, page_lab, page_lightness, working_page, write_aside
 from .dataset import DatasetLoader
 from .drawing import draw_page
 from .metrics import bleed, colour_accuracy, count_macs, palette_distance, paper_tint, peak_memory, seam_index
@@ -55,9 +55,9 @@ def evaluate_page(
     zone, border = zone_and_borders(result.regions, true.size)
     row = colour_accuracy(result.image, true, zone)
     grey = colour_accuracy(bw.convert("RGB"), true)
-    row |= {"seam": seam_index(made, lab, torch.from_numpy(border)), "bleed": bleed(made, lab), "paper_tint": paper_tint(made, lab),
+    row |= {"seam": seam_index(made, lab, torch.from_numpy(border)), "harmonised": result.report["harmonised"], "bleed": bleed(made, lab), "paper_tint": paper_tint(made, lab),
             "grey_psnr": grey["psnr"], "grey_ciede2000": grey["ciede2000"], "gain_db": row["psnr"] - grey["psnr"],
-            "dL": (made[:, 0] - page_lightness(bw)[:, 0]).abs().mean().item(), "seconds": sum(result.seconds.values())}
+            "dL": (made[:, 0] - page_lightness(bw)[:, 0]).abs().mean().item(), "seconds": sum(result.seconds.values()), "peak_mb": peak_memory()}
     h, w = result.attention.importance.shape
     detail = colour_detail(working_page(lab)[0])[..., :h, :w]
     maps = {"": result.attention.importance[None, None], "_oracle": detail} | {f"_{k}": f(working_page(page_lightness(bw))[0])[..., :h, :w] for k, f in SIMPLE_MAPS.items()}
@@ -76,6 +76,7 @@ def evaluate_dataset(
     styles=("gray", "lineart", "screentone"),
     pages: int = None, # At most so many pages, spread evenly
     on_page=None, # Called with (number, total, name)
+    on_error=None, # Called with the `PageError` of a page that cannot be read, which is left out; none: it is raised
     split: str = None, # "valid": the pages held out in training alone
     reference=(), # Coloured pages to follow, paths or PIL images
     **options, # As for `DualFlow.colorize`
@@ -84,20 +85,24 @@ def evaluate_dataset(
     chosen, rows, before, lessons = spread(DatasetLoader(dataset_dir, split), pages), defaultdict(list), {}, {}
     for n, page in enumerate(chosen, 1):
         if on_page: on_page(n, len(chosen), page.name)
-        true, group = page.color, page.record.chapter.split("/")[0]
+        try: true, group = page.color, page.record.chapter.split("/")[0]
+        except PageError as e:
+            if not on_error: raise
+            on_error(e); continue
         for style in styles:
             row, image = evaluate_page(flow, true, style, **_studied(lessons, flow, reference, true, style, **options), **options)
             key, planes = (page.record.chapter, style), (page_lab(image.resize((256, 256))), page_lab(true.resize((256, 256))))
             if key in before: row |= {"palette": palette_distance(planes[0], before[key][0]), "palette_true": palette_distance(planes[1], before[key][1])}
             before[key] = planes
             rows[group, style].append(row)
+    if not rows: raise DualflowError(f"{dataset_dir}: not a page here can be read; see dualflow-validate-dataset")
     if len({g for g, _ in rows}) > 1:
         for style in styles: rows["all", style] = [row for (_, s), some in list(rows.items()) if s == style for row in some]
     average = lambda some: {k: mean(o[k] for o in some if k in o) for k in dict.fromkeys(k for o in some for k in o)}
     return [{"group": g, "style": s, "pages": len(some), **average(some)} for (g, s), some in rows.items()]
 
-COLUMNS = ("psnr", "gain_db", "ssim", "ciede2000", "grey_ciede2000", "ciede2000_priority", "ciede2000_fill", "colourfulness", "seam", "bleed", "paper_tint", "dL",
-           *(f"detail_{percent}{k}" for percent in (10, 25) for k in ("", *(f"_{o}" for o in SIMPLE_MAPS), "_oracle")), "palette", "palette_true")
+COLUMNS = ("psnr", "psnr_priority", "psnr_fill", "gain_db", "ssim", "ciede2000", "grey_ciede2000", "ciede2000_priority", "ciede2000_fill", "colourfulness", "seam", "harmonised", "bleed", "paper_tint", "dL",
+           *(f"detail_{percent}{k}" for percent in (10, 25) for k in ("", *(f"_{o}" for o in SIMPLE_MAPS), "_oracle")), "palette", "palette_true", "seconds", "peak_mb")
 
 def format_table(rows: list[dict]) -> str: # As markdown
     "Measures as a table: a line a measure, a column a group and style."
@@ -145,11 +150,13 @@ def picture_sheet(
     "What the numbers look like."
     rows, lessons = [], {}
     for page in spread(DatasetLoader(dataset_dir, split), pages):
-        row = [true := page.color]
+        try: row = [true := page.color]
+        except PageError: continue  # `evaluate_dataset` speaks of it
         for style in styles:
             bw = grey_image(manga_bw(true, style).L)
             row += [bw.convert("RGB"), flow.colorize(bw, **_studied(lessons, flow, reference, true, style, **options), **options).image]
         rows.append([o.resize((max(1, round(o.width * height / o.height)), height), Image.Resampling.LANCZOS) for o in row])
+    if not rows: raise DualflowError(f"{dataset_dir}: not a page here can be read; see dualflow-validate-dataset")
     gap, widest = 8, max(sum(o.width for o in row) for row in rows)
     sheet = Image.new("RGB", (widest + gap * (len(rows[0]) - 1), (height + gap) * len(rows) - gap), "white")
     for i, row in enumerate(rows):

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch, torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageOps
 
-from .core import FORMATS, DualflowError, PageError, page_lab
+from .core import FORMATS, MAX_PIXELS, DualflowError, PageError, page_lab
 from .fusion import flow_along
 from .printing import STYLES, print_lightness
 
@@ -26,10 +26,11 @@ def hint_sheet(
     "Hints as paint on a transparent sheet. Raises `DualflowError` for a sheet of another size or mode, or a point off the page."
     if isinstance(hints, (str, Path)):
         try:
-            with Image.open(hints, formats=FORMATS) as sheet: return hint_sheet(ImageOps.exif_transpose(sheet), size)
+            with Image.open(hints, formats=FORMATS) as sheet: return hint_sheet(sheet if sheet.width * sheet.height > MAX_PIXELS else ImageOps.exif_transpose(sheet), size)
         except DualflowError as e: raise PageError(hints, str(e)) from None
-        except (OSError, SyntaxError, ValueError) as e: raise PageError(hints, f"cannot be read as a picture ({e}); paint the hints on a transparent PNG") from None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e: raise PageError(hints, f"cannot be read as a picture ({e}); paint the hints on a transparent PNG") from None
     if isinstance(hints, Image.Image):
+        if hints.width * hints.height > MAX_PIXELS: raise DualflowError(f"hints are {hints.width} x {hints.height} pixels, more than the limit of {MAX_PIXELS:,}; paint them on a picture of the page's size")
         if hints.mode == "LA" or "transparency" in hints.info: hints = hints.convert("RGBA")
         if hints.mode != "RGBA": raise DualflowError(f"hints are {hints.mode}; paint them on a transparent (RGBA) picture, or everything would be a hint")
         if hints.size != tuple(size): raise DualflowError(f"hints are {hints.width} x {hints.height} pixels, the page is {size[0]} x {size[1]}; paint them on a picture of the page's size")

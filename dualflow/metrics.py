@@ -40,7 +40,7 @@ def colour_accuracy(
     made, # The coloured page, PIL image
     true, # The true page, PIL image of the same size
     zone: np.ndarray = None, # (H, W) bool: the priority zone
-) -> dict: # psnr (dB), ssim, ciede2000 (Delta-E; also _priority and _fill with a zone), colourfulness (ratio, 1 is right)
+) -> dict: # psnr (dB), ssim, ciede2000 (Delta-E), colourfulness (ratio, 1 is right); with a zone also psnr and ciede2000 _priority and _fill
     "How close a coloured page is to the true one."
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure  # takes longer to import than all the rest
     x, y = to_tensor(made), to_tensor(true)
@@ -49,8 +49,9 @@ def colour_accuracy(
            "ssim": structural_similarity_index_measure(x, y, data_range=1.).item(),
            "ciede2000": float(e.mean()), "colourfulness": colourfulness(x) / max(colourfulness(y), 1e-6)}
     if zone is not None and zone.any() and not zone.all():
-        zone = zone[::2, ::2]
-        out |= {"ciede2000_priority": float(e[zone].mean()), "ciede2000_fill": float(e[~zone].mean())}
+        for name, place in (("priority", zone), ("fill", ~zone)):
+            inside = torch.from_numpy(place)
+            out |= {f"psnr_{name}": peak_signal_noise_ratio(x[:, :, inside], y[:, :, inside], data_range=1.).item(), f"ciede2000_{name}": float(e[place[::2, ::2]].mean())}
     return out
 
 # %% ../nbs/06_metrics.ipynb #97d767e1

@@ -12,6 +12,7 @@ import json, time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np, torch, torch.nn.functional as F
 from huggingface_hub import ModelHubMixin, snapshot_download
@@ -19,10 +20,10 @@ from PIL import Image
 
 from .attention import AttentionMap
 from .colorizers import GUESSED, Networks, transmission
-from .core import CELL, TOKEN, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page
-from .fusion import PAPER, Fused, check_coherence, find_paper, finish_page, merge_colorizations, upsample_guided
+from .core import TOKEN, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page
+from .fusion import PAPER, Fused, Painted, check_coherence, find_paper, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, take_lesson
-from .splitting import PATCH, Region, as_regions, choose_patches
+from .splitting import PATCH, Regions, extract_regions
 from .versions import load_networks
 
 # %% ../nbs/08_pipeline.ipynb #f5268ff2
@@ -50,7 +51,7 @@ class Result:
     "A coloured page, and how it came about."
     image: Image.Image      # The coloured page, at its original size
     attention: AttentionMap # Importance and colour plan of the page
-    regions: list[Region]   # Priority patches, in pixels of the original page
+    regions: Regions        # Priority patches, in pixels of the original page
     L: torch.Tensor         # (1, 1, h, w), the working page, padded
     gate: torch.Tensor      # (1, 1, h, w), its ink gate
     tokens: torch.Tensor    # (1, C, h/32, w/32), what the attention model knows about it
@@ -62,9 +63,9 @@ class Result:
     size: tuple[int, int]   # (h, w) of the working page before padding
 
     @property
-    def report(self) -> dict: # {"seam", "offset", "primary_share"} of what is seen, see `check_coherence`
+    def report(self) -> dict: # {"seam", "offset", "harmonised", "primary_share"} of what is seen, see `check_coherence`
         page = ..., *(slice(-(-o // 2)) for o in self.size)
-        return check_coherence(self.fused.colour[page], self.fused.weight[page], self.fused.offsets)
+        return check_coherence(self.fused.colour[page], self.fused.weight[page], self.fused.moved[page])
 
 def _to_cells(importance, shape):
     "A map of any size as one value a cell."
@@ -114,6 +115,34 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         except Exception as e: raise DualflowError(f"{repo_id}: cannot be published ({type(e).__name__}: {e}); log in with: hf auth login") from None
 
     @torch.no_grad()
+    def paint(self,
+        regions: Regions, # From `extract_regions`
+    ) -> Painted:
+        "Colour the priority patches of a page."
+        seen, (H, W) = regions.attention_map, regions.attention_map.L.shape[-2:]
+        gate = self.nets.gate(seen.L)
+        with half_precision(self.device): colour = self.nets.primary.predict(seen.L, gate, seen.out, regions.corners, (min(PATCH, H), min(PATCH, W)))
+        return Painted(colour, [(t // 2, l // 2) for t, l in regions.corners], F.avg_pool2d(transmission(seen.L, gate), 2) * 100, gate)
+
+    @torch.no_grad()
+    def fill(self,
+        regions: Regions, # From `extract_regions`
+        primary: Painted, # What `paint` made of them
+    ) -> torch.Tensor: # (1, 3, H/8, W/8), L̂ab of the whole page
+        "Colour what is left, in view of what is coloured already."
+        seen, (H, W) = regions.attention_map, regions.attention_map.L.shape[-2:]
+        known = seen.L.new_zeros(1, 4, H // 8, W // 8)
+        for (t, l), colour in zip(primary.corners, F.avg_pool2d(primary.colour, 4) if primary.corners else ()):
+            place = ..., slice(t // 4, t // 4 + colour.shape[-2]), slice(l // 4, l // 4 + colour.shape[-1])
+            known[place] = torch.cat([colour, torch.full_like(colour[:1], GUESSED)])
+        with half_precision(self.device): return self.nets.secondary.predict(seen.L, primary.gate, seen.out.plan, known)
+
+    @property
+    def models(self) -> tuple: # Attention, primary, secondary
+        "The three models, each with a `predict`: of a page, of its regions, of its regions and what the primary made of them."
+        return self.nets.attention, SimpleNamespace(predict=self.paint), SimpleNamespace(predict=self.fill)
+
+    @torch.no_grad()
     def study(self,
         color, # A page in colour: a path or a PIL image
         like: Image.Image, # A black-and-white page that it shall guide
@@ -149,28 +178,20 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
             now = time.perf_counter()
             marks[name], clock = now - clock, now
         image = load_page(getattr(page, "bw", page)).convert("L")
-        original = page_lightness(image).to(self.device)
-        L, (h, w) = working_page(original, height)
         mark("read")
-        with half_precision(self.device): attention = self.nets.attention(L)
-        seen = AttentionMap.of(attention, image, h, w)
+        seen = self.nets.attention.predict(image, height)
         if importance is not None: seen.importance = _to_cells(importance, seen.importance.shape)
         mark("attention")
-        chosen = choose_patches(seen.importance, budget, threshold)
-        corners, size = [(r * CELL, c * CELL) for r, c, _ in chosen], tuple(min(PATCH, o) for o in L.shape[-2:])
+        regions = extract_regions(seen, budget, threshold)
         mark("splitting")
-        gate = self.nets.gate(L)  # trained with the primary, and counted with it
-        with half_precision(self.device): primary = self.nets.primary.predict(L, gate, attention, corners, size)
+        primary = self.paint(regions)
         mark("primary")
-        known = L.new_zeros(1, 4, L.shape[-2] // 8, L.shape[-1] // 8)
-        for (t, l), colour in zip(corners, F.avg_pool2d(primary, 4) if corners else primary):
-            place = ..., slice(t // 8, (t + size[0]) // 8), slice(l // 8, (l + size[1]) // 8)
-            known[place] = torch.cat([colour, torch.full_like(colour[:1], GUESSED)])
-        told = torch.zeros_like(known) if hints is None else known_colour(*_same_page(hints, image.size), transmission(L, gate), (h, w))
-        with half_precision(self.device): secondary = self.nets.secondary.predict(L, gate, attention.plan, known)
+        secondary = self.fill(regions, primary)
         mark("secondary")
-        fused = merge_colorizations(primary, secondary, [(t // 2, l // 2) for t, l in corners], light := F.avg_pool2d(transmission(L, gate), 2) * 100)
+        fused = merge_colorizations(primary, secondary)
         fused.colour[:, 1:] *= vivid
+        L, (h, w), gate, tokens, light = seen.L, seen.shape, primary.gate, seen.out.tokens, primary.guide
+        told = L.new_zeros(1, 4, *secondary.shape[-2:]) if hints is None else known_colour(*_same_page(hints, image.size), transmission(L, gate), (h, w))
         white, paper = L.new_tensor(PAPER).view(1, 3, 1, 1), torch.zeros_like(light)
         paper[..., :-(-h // 2), :-(-w // 2)] = find_paper(L[..., :h, :w])
         if (told[:, 3:] * -F.max_pool2d(-paper, 4) * (told[:, :3] - white).norm(dim=1, keepdim=True) > 20).any(): paper.zero_()  # somebody wants it in colour
@@ -179,11 +200,11 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
                    for o in (reference if isinstance(reference, (list, tuple)) else [reference] if reference is not None else [])]
         painted = F.avg_pool2d(fused.colour, 4)
         if lessons or told[:, 3:].any():
-            guided = fused.colour + (1 - paper) * upsample_guided(correct(L, attention.tokens, transmission(L, gate), painted, told, lessons), light)
+            guided = fused.colour + (1 - paper) * upsample_guided(correct(L, tokens, transmission(L, gate), painted, told, lessons), light)
             fused = replace(fused, colour=torch.cat([guided[:, :1].clamp(0, 100), guided[:, 1:]], 1))
-        done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], original)
+        done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], page_lightness(image).to(self.device))
         mark("fusion")
-        return Result(done, seen, as_regions(chosen, seen.scale, image.size), L, gate, attention.tokens, primary, secondary, fused, corners, marks, (h, w))
+        return Result(done, seen, regions, L, gate, tokens, primary.colour, secondary, fused, regions.corners, marks, (h, w))
 
     __call__ = colorize
 

@@ -8,6 +8,7 @@ Docs: https://dualflow.readthedocs.io/views.html.md"""
 __all__ = ['PageViews', 'page_loaders']
 
 # %% ../nbs/01d_views.ipynb #ce394b0f
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from fastai.data.load import DataLoader
 from fastai.torch_core import num_distrib, rank_distrib
 
 from .augmentation import add_panels, cut_view, print_views
-from .core import DualflowError
+from .core import DualflowError, PageError
 from .dataset import DatasetLoader
 from .printing import STYLES
 from .streaming import INDEX, PatchCache, ShardPages, ShardViews, working_halves
@@ -44,16 +45,23 @@ class PageViews(torch.utils.data.Dataset):
         sizes = [(4 + (o.style == "original")) * np.prod(o.original_size) for o in self.pages.records]  # bytes of both halves, at most
         most = int((np.cumsum(sizes) <= self.cache.limit).sum())
         with ThreadPoolExecutor() as pool:
-            for k, halves in enumerate(pool.map(lambda k: working_halves(self.pages[k]), range(most))): self.cache.get(k, lambda: halves)
+            for k, halves in enumerate(pool.map(self.halves, range(most))): self.cache.get(k, lambda: halves)
+
+    def halves(self, k):
+        "Both halves of page `k`, decoded; None, and a warning, if they cannot be read."
+        try: return working_halves(self.pages[k])
+        except PageError as e: warnings.warn(f"{e}; the page is left out")
 
     def set_epoch(self, epoch: int): self.epoch = epoch
     def __len__(self): return self.views
     def __getitem__(self, i):
         rng = np.random.default_rng(i if self.fixed else (self.seed, self.epoch, i))
         def cut(size):
-            k = rng.choice(len(self.pages), p=self.share)
-            color, bw = self.cache.get(k, lambda: working_halves(self.pages[k]))
-            return cut_view(color, bw, rng, size, i % len(STYLES) if self.fixed else None, vary=not self.fixed)
+            for _ in range(100):  # another page for one that cannot be read
+                k = rng.choice(len(self.pages), p=self.share)
+                if halves := self.cache.get(k, lambda: self.halves(k)): break
+            else: raise DualflowError(f"{self.pages.space.root}: hardly a page here can be read; see dualflow-validate-dataset")
+            return cut_view(*halves, rng, size, i % len(STYLES) if self.fixed else None, vary=not self.fixed)
         view = cut(self.size)
         return add_panels(view, [cut(self.size * 2 // 3) for _ in range(rng.integers(1, 4))], rng) if rng.random() < self.panels else view
 

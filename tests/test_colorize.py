@@ -1,17 +1,22 @@
 "The main job, end to end: the command, real pages, and what must not happen to them."
-import os, subprocess, sys, zipfile
+import os, shutil, subprocess, sys, zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dualflow import cli
-from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_lightness
+from dualflow.attention import AttentionModel, conv
+from dualflow.core import DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness
+from dualflow.dataset import DatasetLoader
 from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_page
+from dualflow.fusion import find_paper, merge_colorizations
 from dualflow.pipeline import DualFlow, colorize_image, has_colour
 from dualflow.printing import manga_bw
+from dualflow.splitting import extract_regions, load_attention_patches, save_attention_patches
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = sorted((ROOT / "data" / "samples").glob("page_*.png"))
@@ -174,6 +179,45 @@ def test_large_pages_keep_their_size_and_their_ink(flow):
     assert steps(made)[steps(L) > 40].mean() > .95 * steps(L)[steps(L) > 40].mean()
     assert sharpness(flow.colorize(page).image, page) > .95 and sharpness(flow.colorize(large).image, large) > .85
     assert sharpness(flow.colorize(half).image.resize(page.size, Image.Resampling.LANCZOS), page) < .7     # not so if it is enlarged afterwards
+
+
+def test_narrow_pages_do_not_get_what_others_left_in_memory():
+    "oneDNN's bfloat16 gives anything where a strided convolution leaves a single column (pytorch/pytorch#169688)."
+    torch.manual_seed(0)
+    layer = conv(64, 64, 2).eval().to(memory_format=torch.channels_last)
+    for width in (1, 2, 3, 4):
+        x = torch.randn(1, 64, 19, width).to(memory_format=torch.channels_last)
+        for fill in (1e30, float("nan")):
+            left_over = [torch.full((n,), fill).bfloat16() for n in (20_000, 2_000_000)]; del left_over
+            with torch.no_grad():
+                with half_precision("cpu"): fast = layer(x).float()
+                assert (fast - layer(x)).abs().max() < .1
+
+
+def test_the_brief_word_for_word(tmp_path, flow):
+    "The calls that the project promised before it was built."
+    shutil.copytree(ROOT / "data/dataset", tmp_path / "dataset")
+    shutil.rmtree(tmp_path / "dataset/attention_maps", ignore_errors=True)
+    dataset = DatasetLoader(tmp_path / "dataset/source")
+    attention_model = AttentionModel()
+    for image in dataset:
+        attention_map = attention_model.predict(image)
+        save_attention_patches(attention_map)
+    names = {o.name for o in dataset}
+    assert {o.stem for o in (tmp_path / "dataset/attention_maps/patches/background").iterdir()} == names and len(names) == 8
+    for o in dataset: assert load_attention_patches(tmp_path / "dataset/attention_maps/patches", o.name)[0].tobytes() == o.bw.tobytes()
+    with pytest.raises(DualflowError, match="name a folder"): save_attention_patches(attention_model.predict(SAMPLES[0]))
+
+    attention_model, primary_model, secondary_model = flow.models
+    attention_map = attention_model.predict(SAMPLES[0])
+    important_regions = extract_regions(attention_map)
+    primary_colors = primary_model.predict(important_regions)
+    secondary_colors = secondary_model.predict(important_regions, primary_colors)
+    fused, whole = merge_colorizations(primary_colors, secondary_colors), flow.colorize(SAMPLES[0])
+    assert important_regions == whole.regions and torch.equal(secondary_colors, whole.secondary)
+    inside = find_paper(whole.L) == 0
+    assert inside.float().mean() > .5 and torch.equal(fused.colour[:, :, inside[0, 0]], whole.fused.colour[:, :, inside[0, 0]])
+    assert 0 < fused.report["primary_share"] < .31 and 0 < fused.report["harmonised"] < .4
 
 
 def test_embedded_weights_load_once_and_fit(flow):

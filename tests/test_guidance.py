@@ -1,5 +1,5 @@
 "Hints and references: they do what they say, where they say it, and nothing where nothing is said."
-import json, subprocess, sys, zipfile
+import json, struct, subprocess, sys, zipfile, zlib
 
 import numpy as np
 import pytest
@@ -189,6 +189,10 @@ def test_hint_sheets_of_other_kinds(tmp_path):
         read = hint_sheet(tmp_path / name, SIZE)
         assert read.mode == "RGBA" and read.size == SIZE and read.getchannel("A").getbbox() == (100, 100, 130, 130), name
     with pytest.raises(DualflowError, match="p.png.*page's size"): hint_sheet(tmp_path / "p.png", (10, 10))
+    for side in (12_000, 40_000):  # a few bytes that would unpack to gigabytes
+        head = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
+        (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head)))
+        with pytest.raises(DualflowError, match="bomb.png"): hint_sheet(tmp_path / "bomb.png", SIZE)
 
 
 def test_the_command_takes_hints_and_names_what_is_wrong(tmp_path, page, alone):

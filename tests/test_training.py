@@ -65,6 +65,26 @@ def test_the_whole_workflow(tmp_path):
     assert done.returncode == 1 and json.loads(done.stdout)[0]["problem"].startswith("bw: ")
 
 
+def test_a_page_that_cannot_be_read_costs_no_other(tmp_path):
+    "From a folder of pages to a table in one command, though a page, and the record of another, are damaged in between."
+    for i in range(6): save_page(draw_page(i, size=(320, 448)).color, tmp_path / f"mine/ch{i // 2}/p{i}.png")
+    data = tmp_path / "work/dataset"
+    options = "--source_dir", tmp_path / "mine", "--dataset_dir", data, "--preset", "nano", "--epochs", 1, "--views", 8
+    done = command("train", *options)
+    assert done.returncode == 0 and "6 pages in 3 chapters" in done.stdout and "| psnr |" in done.stdout, done.stderr
+    away = DatasetLoader(data, "valid").records
+    torn, other = next(o for o in DatasetLoader(data, "train").records), away[0]
+    (data / "source/color" / torn.color).write_bytes(b"no"); (data / "source/bw" / torn.bw).write_bytes(b"no"); (data / f"metadata/{other.name}.json").write_text("{")
+    with pytest.warns(UserWarning) as told: views = page_loaders(data, views=8, size=128, bs=2, device="cpu").train.dataset; views.fill(); made = [views[i] for i in range(8)]
+    assert len(made) == 8 and {torn.color, f"{other.name}.json"} <= {name for o in told for name in (torn.color, f"{other.name}.json") if name in str(o.message)}
+    done = command("generate_attention", "--dataset_dir", data)
+    assert done.returncode == 1 and torn.bw in done.stderr and "Traceback" not in done.stderr
+    assert {o.stem for o in (data / "attention_maps/patches/background").iterdir()} == {o.name for o in DatasetLoader(data).records} - {torn.name}
+    done = command("evaluate", "--dataset_dir", data, "--styles", "gray", "--pictures", tmp_path / "sheet.png")
+    assert done.returncode == 1 and torn.color in done.stderr and load_page(tmp_path / "sheet.png").height == 4 * 488 - 8
+    assert sum(int(o) for o in next(o for o in done.stdout.splitlines() if o.startswith("| pages |")).split("|")[2:-1]) == 2 * 4  # each page in its group, and in all
+
+
 @pytest.mark.parametrize("stage", TRAINS)
 def test_every_stage_learns(dataset, stage):
     "On one batch, again and again, the loss must fall, though colorizers are kept from learning hues by heart; and only the networks of the stage may change."
