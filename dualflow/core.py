@@ -118,7 +118,7 @@ def page_lightness(
 def mean_chroma(
     page: Image.Image, # Any mode
 ) -> float: # Delta-E, 0 or more
-    "How far colours are from the paper's, on average. (Paper is the median, so a yellowed grey page has next to none.)"
+    "How far colours are from the paper's, on average. (Paper is the median, so of a yellowed grey page only the ink counts.)"
     ab = page_lab(page.resize((128, 128)))[0, 1:].flatten(1)
     return (ab - ab.median(1, keepdim=True).values).norm(dim=0).mean().item()
 

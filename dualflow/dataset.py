@@ -216,7 +216,7 @@ def _add_pair(space, chapter, name, halves, style, records, names):
     records[name], first = record, record.transformations[0]
     if style != "original": return "B/W made", style
     if "kept" in first: return "paired", "in place already"
-    return "aligned", f"B/W of {first['from_size'][0]} x {first['from_size'][1]} laid over its colour half, {first['residual']} pixels off at most" + "; both cut" * (len(record.transformations) > 1)
+    return "aligned", f"B/W of {first['from_size'][0]} x {first['from_size'][1]} laid over its colour half, {first['residual']} pixels off in nine tiles of ten" + "; both cut" * (len(record.transformations) > 1)
 
 def create_dataset(
     source_dir, # A folder (chapters as folders, CBZ or PDF files) or one such file: colour pages, or B/W + colour pairs matched by name

@@ -80,7 +80,7 @@ def plot_routers(
     figure = figure or Figure(figsize=(10, 3.6), layout="constrained")
     none, whole = (next(o for o in rows if o["router"] == k) for k in ("none", "all"))
     names = [k for k in dict.fromkeys(o["router"] for o in rows) if k not in ("none", "all")]
-    measures = {"psnr": "PSNR, dB (higher is better)", "ciede2000": "CIEDE2000 (lower is better)", "ciede2000_detail": "CIEDE2000 where detail is"}
+    measures = {"psnr": "PSNR, dB (higher is better)", "ciede2000": "CIEDE2000 (lower is better)", "ciede2000_detail": "the same, where detail is"}
     for ax, (measure, title) in zip(figure.subplots(1, 3), measures.items()):
         for i, k in enumerate(names):
             line = [none, *sorted((o for o in rows if o["router"] == k), key=lambda o: o["area"]), whole]
