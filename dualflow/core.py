@@ -7,7 +7,8 @@ Docs: https://dualflow.readthedocs.io/core.html.md"""
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'PAGE_ENDINGS', 'FORMATS', 'WORKING_HEIGHT', 'CELL', 'TOKEN', 'DualflowError', 'PageError', 'load_page',
            'to_tensor', 'to_image', 'page_lab', 'page_lightness', 'mean_chroma', 'grey_image', 'into_gamut',
-           'working_page', 'pick_device', 'half_precision', 'write_aside', 'picture_file', 'save_page', 'Workspace']
+           'working_size', 'working_page', 'pick_device', 'half_precision', 'write_aside', 'picture_file', 'save_page',
+           'Workspace']
 
 # %% ../nbs/00_core.ipynb #68432bc5
 import io, os, tempfile, warnings
@@ -153,29 +154,37 @@ def into_gamut(
 WORKING_HEIGHT = 1408  # pixels; strokes are then 2 to 4 pixels thick, as in the training pages
 CELL, TOKEN = 16, 32   # pixels a side
 
+def working_size(
+    size: tuple[int, int], # (width, height) of a page
+    height: int = WORKING_HEIGHT, # Reduce pages taller than this; of a strip, what is as tall as twice its width counts as a page
+) -> tuple[int, int]: # (width, height) at which networks look at it
+    "How large a page is worked on. However long a strip is, it takes the memory of four pages."
+    w, h = size
+    scale = min(1, height / min(h, 2 * w), (3 * height**2 / (h * w))**.5)
+    return max(1, round(w * scale)), max(1, round(h * scale))
+
 def working_page(
     L: torch.Tensor, # (1, 1, H, W), a page at its original size
-    height: int = WORKING_HEIGHT, # Reduce pages taller than this; of a strip, what is as tall as twice its width counts as a page
+    height: int = WORKING_HEIGHT, # As for `working_size`
 ) -> tuple[torch.Tensor, tuple[int, int]]: # The padded working page, and its (h, w) before padding
     "`L` at the size the networks work at."
     H, W = L.shape[-2:]
-    scale = min(height / min(H, 2 * W), (3 * height**2 / (H * W))**.5)  # however long a strip is, it takes the memory of four pages
-    if scale < 1: L = F.interpolate(L, size=[max(1, round(o * scale)) for o in (H, W)], mode="bilinear", antialias=True)
-    h, w = L.shape[-2:]
+    w, h = working_size((W, H), height)
+    if (h, w) != (H, W): L = F.interpolate(L, size=(h, w), mode="bilinear", antialias=True)
     return F.pad(L, (0, -w % TOKEN, 0, -h % TOKEN), mode="replicate"), (h, w)
 
 # %% ../nbs/00_core.ipynb #104ef7ed
 def pick_device() -> torch.device:
-    "The fastest device there is."
-    gpu = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # each of several processes on a machine has its own
-    return torch.device(gpu if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    "A CUDA GPU if there is one, else the CPU. (Apple's GPUs must be asked for: there, reducing by an uneven factor may not work.)"
+    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")  # each of several processes on a machine has its own
 
 def half_precision(
     device, # A `torch.device` or its name
 ) -> torch.autocast:
-    "A context in which networks multiply in bfloat16, where the device does that faster than in float32: a GPU, or a CPU that multiplies it itself (AMX, AVX-512 BF16)."
+    "A context in which networks multiply in bfloat16, where the device multiplies it itself: NVIDIA's GPUs since Ampere, CPUs with AMX or AVX-512 BF16."
     kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda" or kind == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()))
+    able = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) or kind == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    return torch.autocast(kind, torch.bfloat16, enabled=able)
 
 # %% ../nbs/00_core.ipynb #b584f519
 @contextmanager

@@ -16,12 +16,13 @@ from statistics import mean
 
 import numpy as np, torch
 from PIL import Image
+from kornia.metrics import psnr
 
 from .attention import SIMPLE_MAPS, colour_detail, detail_share
-from .core import WORKING_HEIGHT, DualflowError, PageError, grey_image, page_lab, page_lightness, working_page, write_aside
+from .core import WORKING_HEIGHT, DualflowError, PageError, grey_image, page_lab, page_lightness, to_tensor, working_page, working_size, write_aside
 from .dataset import DatasetLoader
 from .drawing import draw_page
-from .metrics import bleed, colour_accuracy, count_macs, palette_distance, paper_tint, peak_memory, seam_index
+from .metrics import bleed, colour_accuracy, count_macs, delta_e, palette_distance, paper_tint, peak_memory, seam_index
 from .pipeline import DualFlow
 from .printing import manga_bw
 from .sources import spread
@@ -54,13 +55,14 @@ def evaluate_page(
     made = page_lab(result.image)
     zone, border = zone_and_borders(result.regions, true.size)
     row = colour_accuracy(result.image, true, zone)
-    grey = colour_accuracy(bw.convert("RGB"), true)
+    grey_psnr = psnr(to_tensor(bw), to_tensor(true), 1.).item()
     row |= {"seam": seam_index(made, lab, torch.from_numpy(border)), "harmonised": result.report["harmonised"], "bleed": bleed(made, lab), "paper_tint": paper_tint(made, lab),
-            "grey_psnr": grey["psnr"], "grey_ciede2000": grey["ciede2000"], "gain_db": row["psnr"] - grey["psnr"],
+            "grey_psnr": grey_psnr, "grey_ciede2000": float(delta_e(page_lab(bw), lab).mean()), "gain_db": row["psnr"] - grey_psnr,
             "dL": (made[:, 0] - page_lightness(bw)[:, 0]).abs().mean().item(), "seconds": sum(result.seconds.values()), "peak_mb": peak_memory()}
     h, w = result.attention.importance.shape
-    detail = colour_detail(working_page(lab)[0])[..., :h, :w]
-    maps = {"": result.attention.importance[None, None], "_oracle": detail} | {f"_{k}": f(working_page(page_lightness(bw))[0])[..., :h, :w] for k, f in SIMPLE_MAPS.items()}
+    at_work = lambda x: working_page(x, options.get("height", WORKING_HEIGHT))[0]
+    detail, L = colour_detail(at_work(lab))[..., :h, :w], at_work(page_lightness(bw))
+    maps = {"": result.attention.importance[None, None], "_oracle": detail} | {f"_{k}": f(L)[..., :h, :w] for k, f in SIMPLE_MAPS.items()}
     row |= {f"detail_{percent}{k}": detail_share(o, detail, percent / 100) for percent in (10, 25) for k, o in maps.items()}
     return row, result.image
 
@@ -186,8 +188,8 @@ def compare_guidance(
     height: int = WORKING_HEIGHT, # Reduce the pages to this
     on_page=None, # Called with (number, total, name)
 ) -> list[dict]: # A row a kind of guidance: `guidance`, `pages`, `psnr`, `gain_db`
-    "What hints and reference pages bring, on pages whose true colours are known."
-    def reduced(image): return image.resize((round(image.width * height / image.height), height), Image.Resampling.LANCZOS) if image.height > height else image
+    "What hints and reference pages bring, on pages whose true colours are known; and pages of its own, which the colorizer has coloured before."
+    def reduced(image): return image if (size := working_size(image.size, height)) == image.size else image.resize(size, Image.Resampling.LANCZOS)
     chapters = [o.chapter for o in pages.records]
     found = defaultdict(list)
     for number, i in enumerate(chosen := spread(range(len(pages)), n), 1):
@@ -197,9 +199,12 @@ def compare_guidance(
         ways = {"none": {}} | {f"{k} points": dict(hints=true_hints(true, k)) for k in points}
         near = sorted((k for k in range(len(pages)) if k != i and chapters[k] == chapters[i]), key=lambda k: abs(k - i))[:max(references, default=0)]
         lessons = [flow.study(pages[k].color, bw, height=height) for k in near]
-        if near: ways |= {f"{k} page{'s' * (k > 1)}": dict(reference=lessons[:k]) for k in references}
-        psnr = {k: colour_accuracy(flow.colorize(bw, height=height, **way).image, true)["psnr"] for k, way in ways.items()}
-        for k in ways: found[k].append((psnr[k], psnr[k] - psnr["none"]))
+        if near and references:
+            ways |= {f"{k} page{'s' * (k > 1)}": dict(reference=lessons[:k]) for k in references}
+            own = [flow.colorize(grey_image(manga_bw(reduced(pages[k].color), style).L), height=height).image for k in near]
+            ways |= {f"{max(references)} of its own pages": dict(reference=[flow.study(o, bw, height=height) for o in own])}
+        near_to = {k: psnr(to_tensor(flow.colorize(bw, height=height, **way).image), to_tensor(true), 1.).item() for k, way in ways.items()}
+        for k in ways: found[k].append((near_to[k], near_to[k] - near_to["none"]))
     return [{"guidance": k, "pages": len(some), "psnr": mean(a for a, _ in some), "gain_db": mean(b for _, b in some)} for k, some in found.items()]
 
 # %% ../nbs/08a_evaluation.ipynb #92808a04

@@ -23,8 +23,6 @@ from .pipeline import DualFlow, Result
 from .printing import manga_bw
 
 # %% ../nbs/09_explore.ipynb #2363a9a0
-def _page_size(result): return tuple(round(o / result.attention.scale) for o in result.attention.size)
-
 def _lab_image(lab, size): return to_image(into_gamut(lab)[..., :size[1], :size[0]])
 
 def attention_image(
@@ -32,7 +30,7 @@ def attention_image(
     strength: float = .65, # Of the map over the page, 0..1
 ) -> Image.Image: # At working size
     "Importance as heat over the page: bright is where colour detail is expected."
-    size = _page_size(result)
+    size = result.size[::-1]
     heat = result.attention.importance / result.attention.importance.max().clamp(min=1e-6)
     heat = F.interpolate(heat[None, None], scale_factor=16, mode="bilinear")[0, 0, :size[1], :size[0]]
     warm = Image.fromarray((colormaps["inferno"](heat.numpy())[..., :3] * 255).astype(np.uint8))
@@ -40,7 +38,7 @@ def attention_image(
 
 def regions_image(result: Result) -> Image.Image: # At working size
     "The priority patches as boxes on the page, numbered by what they gain."
-    size, s = _page_size(result), result.attention.scale
+    size, s = result.size[::-1], result.attention.scale
     page = result.attention.image.convert("RGB").resize(size)
     draw = ImageDraw.Draw(page)
     for i, o in enumerate(result.regions, 1):
@@ -53,12 +51,12 @@ def plan_image(result: Result) -> Image.Image: # At working size
     "The colour plan: what the attention model expects each 16-pixel cell to be, under the ink."
     plan, passes = result.attention.plan, F.avg_pool2d(transmission(result.L, result.gate), 16).cpu()
     image = to_image(into_gamut(compose(plan[None], passes[..., :plan.shape[1], :plan.shape[2]])))
-    return image.resize((16 * image.width, 16 * image.height), Image.Resampling.NEAREST).crop((0, 0, *_page_size(result)))
+    return image.resize((16 * image.width, 16 * image.height), Image.Resampling.NEAREST).crop((0, 0, *result.size[::-1]))
 
 def secondary_image(result: Result) -> Image.Image: # At working size
     "What the secondary painted, at its own eighth of the resolution, under the ink."
     passes = transmission(result.L, result.gate)
-    return _lab_image(compose(F.interpolate(result.secondary, scale_factor=8, mode="nearest"), passes).cpu(), _page_size(result))
+    return _lab_image(compose(F.interpolate(result.secondary, scale_factor=8, mode="nearest"), passes).cpu(), result.size[::-1])
 
 def primary_image(result: Result) -> Image.Image: # At working size
     "What the primary painted, in place on the grey page."
@@ -68,7 +66,7 @@ def primary_image(result: Result) -> Image.Image: # At working size
     for (t, l), patch in zip(result.corners, made):
         place = ..., slice(t, t + patch.shape[-2]), slice(l, l + patch.shape[-1])
         lab[place] = compose(patch[None], passes[place])
-    return _lab_image(lab.cpu(), _page_size(result))
+    return _lab_image(lab.cpu(), result.size[::-1])
 
 LAYERS = {"attention": attention_image, "regions": regions_image, "plan": plan_image, "primary": primary_image,
           "secondary": secondary_image, "fused": lambda result: result.image} # Everything there is to see of a result
@@ -80,7 +78,7 @@ def show_layers(
 ) -> Figure:
     "All layers of a result side by side."
     if axes is None:
-        w, h = _page_size(result)
+        w, h = result.size[::-1]
         axes = Figure(figsize=(11, 11 / 3 * h / w * 2 + .6), layout="constrained").subplots(2, 3).flat
     for ax, (name, picture) in zip(axes, LAYERS.items()):
         ax.imshow(picture(result)); ax.set_title(name); ax.axis("off")
@@ -114,7 +112,7 @@ def show_attended(
     figure: Figure = None, # Drawn anew; a new one if None
 ) -> Figure: # The page under the mean of all heads, then each head alone
     "What one place looks at, over the page and head by head."
-    looks, (w, h) = attended(flow, result, x, y, block), _page_size(result)
+    looks, (w, h) = attended(flow, result, x, y, block), result.size[::-1]
     figure = figure or Figure(layout="constrained")
     figure.clear(); figure.set_size_inches(9, 3.6 * h / w + .4)
     half = -(-len(looks) // 2)
@@ -136,7 +134,7 @@ def click_attention(
     from matplotlib import pyplot
     result = flow.colorize(page)
     figure = pyplot.figure(layout="constrained")
-    show_attended(flow, result, *(o // 2 for o in _page_size(result)), block, figure)
+    show_attended(flow, result, *(o // 2 for o in result.size[::-1]), block, figure)
     def answer(event):
         if event.inaxes is figure.axes[0] and event.xdata is not None:
             show_attended(flow, result, int(event.xdata), int(event.ydata), block, figure)
@@ -155,7 +153,7 @@ def show_distances(
     with torch.no_grad(): near, far = (flow.nets.attention.plan_from(result.L, share) for share in (1, FAR))
     far[:, 0] = 70
     for ax, plan, title in zip(axes, (near, far, result.attention.plan[None]), ("from near", f"hues at {FAR:.0%} of its size", "lightness from near, hues from afar")):
-        ax.imshow(_lab_image(F.interpolate(plan.cpu(), size=result.L.shape[-2:], mode="nearest"), _page_size(result))); ax.set_title(title, fontsize=9); ax.axis("off")
+        ax.imshow(_lab_image(F.interpolate(plan.cpu(), size=result.L.shape[-2:], mode="nearest"), result.size[::-1])); ax.set_title(title, fontsize=9); ax.axis("off")
     return ax.figure
 
 # %% ../nbs/09_explore.ipynb #2b898195

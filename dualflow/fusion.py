@@ -128,7 +128,7 @@ def check_coherence(
     weight: torch.Tensor, # (1, 1, h, w), share of the primary
     moved: torch.Tensor, # (1, 1, h, w), what harmonising did, Delta-E
 ) -> dict: # {"seam", "offset", "harmonised", "primary_share"}
-    "How visible is the join? `seam` is the mean chroma step at blending borders minus the mean step elsewhere (Delta-E a pixel, 0 is invisible); `offset` the mean of what harmonising did to the primary's part (Delta-E), `harmonised` the share of the page it moved by more than 1."
+    "How visible is the join? `seam` is the mean chroma step between diagonal neighbours at blending borders, minus that elsewhere on the page (Delta-E, 0 is invisible); `offset` the mean of what harmonising did to the primary's part (Delta-E), `harmonised` the share of the page it moved by more than 1."
     step = (colour[:, 1:, 1:, 1:] - colour[:, 1:, :-1, :-1]).square().sum(1).sqrt()[0]
     border = ((weight > 0) & (weight < 1))[0, 0, 1:, 1:]
     seam = (step[border].mean() - step[~border].mean()).item() if border.any() and not border.all() else 0.
@@ -184,11 +184,10 @@ def find_paper(
 ) -> torch.Tensor: # (1, 1, H/2, W/2), 0..1: 1 on margins and gutters
     "Margins and gutters: white that reaches around the page, is thin, and has straight sides. Rather none than a wrong one."
     h, w = L.shape[-2:]
-    share = min(704 / h, 1000 / w)  # all pages at one size: a short line is as straight as a long one
+    share = min(704 / min(h, 2 * w), 1000 / w)  # all pages at one size: a short line is as straight as a long one
     page = F.interpolate(L, size=[max(1, round(o * share)) for o in (h, w)], mode="bilinear", antialias=True)[0, 0].cpu().numpy()
-    bare, far = page > np.quantile(page[::4, ::4], .97) - 8, thick / 2 * len(page)
-    inside = ndimage.distance_transform_cdt(np.pad(bare, 1))[1:-1, 1:-1] > far
-    if inside.any(): bare &= ndimage.distance_transform_cdt(~inside) > far  # without the squares that fit in
+    bare, side = page > np.quantile(page[::4, ::4], .97) - 8, 2 * int(thick / 2 * min(page.shape[0], 2 * page.shape[1])) + 1
+    bare &= ~ndimage.maximum_filter(ndimage.minimum_filter(bare, side, mode="constant"), side, mode="constant")  # without the squares that fit in (an opening)
     pieces, n = ndimage.label(ndimage.minimum_filter(bare, 5, mode="constant", cval=1))  # what hangs together by less than five pixels is apart
     edge = np.concatenate([pieces[0], pieces[-1], pieces[1:-1, 0], pieces[1:-1, -1]])
     paper = np.zeros_like(bare)

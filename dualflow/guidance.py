@@ -28,7 +28,7 @@ def hint_sheet(
         try:
             with Image.open(hints, formats=FORMATS) as sheet: return hint_sheet(sheet if sheet.width * sheet.height > MAX_PIXELS else ImageOps.exif_transpose(sheet), size)
         except DualflowError as e: raise PageError(hints, str(e)) from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e: raise PageError(hints, f"cannot be read as a picture ({e}); paint the hints on a transparent PNG") from None
+        except Exception as e: raise PageError(hints, f"cannot be read as a picture ({e}); paint the hints on a transparent PNG") from None
     if isinstance(hints, Image.Image):
         if hints.width * hints.height > MAX_PIXELS: raise DualflowError(f"hints are {hints.width} x {hints.height} pixels, more than the limit of {MAX_PIXELS:,}; paint them on a picture of the page's size")
         if hints.mode == "LA" or "transparency" in hints.info: hints = hints.convert("RGBA")
@@ -38,7 +38,7 @@ def hint_sheet(
     sheet, reach = Image.new("RGBA", size), max(size[1] // 350, 1)
     for point in hints:
         try: x, y, rgb = point; r, g, b = rgb; inside = all(o == int(o) for o in (r, g, b)) and 0 <= x < size[0] and 0 <= y < size[1] and all(0 <= o <= 255 for o in (r, g, b))
-        except (TypeError, ValueError): inside = False
+        except (TypeError, ValueError, OverflowError): inside = False
         if not inside: raise DualflowError(f"hint {point} is not (x, y, (r, g, b)) on a page of {size[0]} x {size[1]} pixels, with colours 0..255")
         ImageDraw.Draw(sheet).rectangle((x - reach, y - reach, x + reach, y + reach), fill=(int(r), int(g), int(b), 255))
     return sheet

@@ -20,7 +20,7 @@ from PIL import Image
 
 from .attention import AttentionMap
 from .colorizers import GUESSED, Networks, transmission
-from .core import TOKEN, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page
+from .core import TOKEN, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page, working_size
 from .fusion import PAPER, Fused, Painted, check_coherence, find_paper, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, take_lesson
 from .splitting import PATCH, Regions, extract_regions
@@ -150,7 +150,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
     ) -> Lesson: # For `colorize(reference=...)`
         "Print a coloured page like another, colour it, and learn from the difference. Raises `PageError` if it cannot be read."
         color, height = load_page(color), options.get("height", WORKING_HEIGHT)
-        color = color.resize(working_page(page_lightness(color), height)[1][::-1], Image.Resampling.LANCZOS)  # dots and lines as thick as on any page
+        color = color.resize(working_size(color.size, height), Image.Resampling.LANCZOS)  # dots and lines as thick as on any page
         like = working_page(page_lightness(like), height)[0]
         result = self.colorize(grey_image(print_alike(color, like)), **options)
         known = known_colour(page_lab(color), torch.ones(1, 1, color.height, color.width), transmission(result.L, result.gate), result.size)
@@ -174,7 +174,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         clock, marks = time.perf_counter(), {}
         def mark(name):
             nonlocal clock
-            if self.device.type == "cuda": torch.cuda.synchronize(self.device)  # a GPU still works on what it was told
+            if self.device.type != "cpu": torch.accelerator.synchronize(self.device)  # a GPU still works on what it was told
             now = time.perf_counter()
             marks[name], clock = now - clock, now
         image = load_page(getattr(page, "bw", page)).convert("L")

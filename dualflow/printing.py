@@ -85,11 +85,11 @@ def tone_dots(
     "Halftone dots that stand for the shade of a page, in five classes from white to dark."
     classes = tone_classes(L)
     screen, density = _screen(*L.shape[-2:], pitch, angle, L), per_page(density, L)
-    sample = _screen(64, 64, pitch, angle, L).flatten(1)
+    sample = _screen(64, 64, pitch, angle, L).flatten(1).expand(len(L), -1)
     dots = torch.zeros_like(L)
     for i, (_, cover) in enumerate(TONES):
         if cover:
-            share = 1 - (cover * density).clamp(max=.9).flatten().expand(len(sample))
+            share = 1 - (cover * density).clamp(max=.9).flatten().expand(len(L))
             threshold = sample.quantile(share, 1).diagonal().view(-1, 1, 1, 1)
             sheet = ((screen - threshold) * per_page(pitch, L) * 1.6 + .5).clamp(0, 1)  # about one pixel of antialiasing
             dots = torch.where(classes == i, sheet.expand_as(dots), dots)

@@ -76,7 +76,7 @@ class Source:
                 if info.flag_bits & 1: raise PageError(self.label, "is encrypted; take the archive's password off")
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED): raise PageError(self.label, "is packed in a way that cannot be unpacked in bounds; pack it again as an ordinary zip")
                 with z.open(info) as o: return o.read(info.file_size + 1)  # a header may lie: what is unpacked is bounded by what it says
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, KeyError, zlib.error) as e:
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, KeyError, ValueError, zlib.error) as e:
             raise PageError(self.label, f"cannot be read ({e}); copy it again from where it came") from None
     def stamp(self) -> str:
         "SHA-256 of what the page is made of. A PDF is not rendered for it."
@@ -99,12 +99,13 @@ def list_archive(
 ) -> list[Source]: # In reading order (10 after 9)
     "The pages in an archive. Raises `PageError` if it is damaged."
     file = Path(file)
+    if (ending := file.suffix.lower()) in OTHER_BOOKS: raise PageError(file, f"{ending} files cannot be read; make a CBZ or a PDF of it")
     try:
-        if file.suffix.lower() == ".pdf":
+        if ending == ".pdf":
             with pdfium.PdfDocument(file) as pdf: names = [f"{i + 1:03}" for i in range(len(pdf))]
         else:
             with zipfile.ZipFile(file) as z: names = [o for o in z.namelist() if Path(o).suffix.lower() in PAGE_ENDINGS and not _hidden(o)]
-    except (OSError, zipfile.BadZipFile, pdfium.PdfiumError) as e:
+    except (OSError, ValueError, zipfile.BadZipFile, pdfium.PdfiumError) as e:  # ValueError: a name that is not UTF-8
         raise PageError(file, f"cannot be opened ({e}); copy it again, or take its password off") from None
     return [Source(file, o, chapter or file.stem) for o in sorted(names, key=_natural)]
 
@@ -114,16 +115,14 @@ def find_pages(
 ) -> list[Source]: # In reading order
     "All pages at `path`. Raises `DualflowError` if there is nothing there."
     path = Path(path)
-    if path.is_file(): return list_archive(path) if path.suffix.lower() in ARCHIVE_ENDINGS else [Source(path, chapter=path.parent.name)]
+    if path.is_file(): return list_archive(path) if path.suffix.lower() in ARCHIVE_ENDINGS | OTHER_BOOKS else [Source(path, chapter=path.parent.name)]
     if not path.is_dir(): raise DualflowError(f"{path}: there is no such file or folder")
     found = []
     for file in sorted((o for o in path.rglob("*") if o.is_file() and not _hidden(o.relative_to(path))), key=_natural):
         inside, ending = file.relative_to(path), file.suffix.lower()
         if ending in PAGE_ENDINGS: found.append(Source(file, chapter="/".join(inside.parts[:-1]) or path.name))
         elif ending in ARCHIVE_ENDINGS | OTHER_BOOKS:
-            try:
-                if ending in OTHER_BOOKS: raise PageError(file, f"{ending} files cannot be read; make a CBZ or a PDF of it")
-                found += list_archive(file, "/".join((*inside.parts[:-1], file.stem)))
+            try: found += list_archive(file, "/".join((*inside.parts[:-1], file.stem)))
             except PageError as e:
                 if on_error is None: raise
                 on_error(e)

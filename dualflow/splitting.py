@@ -34,7 +34,7 @@ def choose_patches(
     side: int = PATCH // CELL, # Cells a patch's side
 ) -> list[tuple[int, int, float]]: # (row, column, mean importance) of each patch, most gain first
     "Greedy choice of patches that cover the most importance within a budget. A page smaller than a patch is one patch. Raises `DualflowError` for a map, a budget or a threshold that is none."
-    values = importance.detach().double().cpu().numpy()
+    values = importance.detach().cpu().double().numpy()
     if values.ndim != 2 or not values.size or not np.isfinite(values).all() or values.min() < 0:
         raise DualflowError(f"an importance map of shape {values.shape} has (h, w) cells and no value below 0 or missing; this one is no such map (were the weights damaged?)")
     if not budget >= 0: raise DualflowError(f"budget {budget} is not a share of 0 or more")

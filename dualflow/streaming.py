@@ -19,7 +19,7 @@ from PIL import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
 from .augmentation import add_panels, cut_view
-from .core import WORKING_HEIGHT, DualflowError, PageError, Workspace, grey_image, load_page, write_aside
+from .core import DualflowError, PageError, Workspace, grey_image, load_page, working_size, write_aside
 from .dataset import SCHEMA, DatasetLoader, PageRecord, write_json
 from .drawing import draw_page
 from .printing import STYLES, manga_bw
@@ -28,12 +28,10 @@ from .printing import STYLES, manga_bw
 def working_halves(
     page, # A `Page` or a `ShardPage`
 ) -> tuple[Image.Image, Image.Image]: # Colour; B/W, or None where it was made from the colour and can be made again
-    "What training looks at: the halves of a page at most `WORKING_HEIGHT` high."
-    halves = [page.color, page.bw if page.record.style == "original" else None]
-    if (h := halves[0].height) > WORKING_HEIGHT:
-        size = round(halves[0].width * WORKING_HEIGHT / h), WORKING_HEIGHT
-        halves = [o and o.resize(size, Image.Resampling.LANCZOS) for o in halves]
-    return tuple(halves)
+    "What training looks at: the halves of a page at `working_size`."
+    color, bw = page.color, page.bw if page.record.style == "original" else None
+    size = working_size(color.size)
+    return tuple(o and (o if o.size == size else o.resize(size, Image.Resampling.LANCZOS)) for o in (color, bw))
 
 # %% ../nbs/01c_streaming.ipynb #23b8b672
 def encode_page(
@@ -59,7 +57,7 @@ def _parts(page, quality):
     for kind, image in zip(("color", "bw"), working_halves(page)):
         if image is None: continue
         file = getattr(page.space, kind)/getattr(page.record, kind)
-        as_it_is = file.suffix.lower() in (".jpg", ".jpeg", ".webp") and page.record.original_size[1] <= WORKING_HEIGHT
+        as_it_is = file.suffix.lower() in (".jpg", ".jpeg", ".webp") and working_size(o := page.record.original_size) == tuple(o)
         ending, data = (file.suffix.lower()[1:], file.read_bytes()) if as_it_is else encode_page(image, quality)
         parts[f"{kind}.{ending}"] = data
     record = asdict(page.record)
@@ -219,7 +217,7 @@ def _bytes(value):
     return 0 if value is None else len(value) if isinstance(value, bytes) else value.nbytes
 
 class PatchCache:
-    "Keeps pictures, arrays, tensors, bytes, and tuples of them, those asked for last, within a limit. Each process has its own."
+    "Keeps pictures, arrays, tensors, bytes, and tuples of them, those asked for last, within a limit. A loader's worker processes use it, and add nothing."
     def __init__(self,
         limit_mb: float, # What the values may take together, megabytes
     ): self.limit, self.held, self.hits, self.kept = int(limit_mb * 1e6), 0, 0, OrderedDict()
@@ -230,6 +228,7 @@ class PatchCache:
             self.kept.move_to_end(key)
             return self.kept[key]
         value = make()
+        if get_worker_info(): return value  # what processes find here they share; what each kept would be kept many times
         if (size := _bytes(value)) <= self.limit:
             while self.held + size > self.limit: self.held -= _bytes(self.kept.popitem(last=False)[1])
             self.kept[key], self.held = value, self.held + size
@@ -240,8 +239,8 @@ def fingerprint(
     dataset_dir, # A dataset's folder, or the folder of its shards
 ) -> dict: # {"pages", "sha256"}
     "What tells one set of pages from another, whatever folder it lies in."
-    if (file := Path(dataset_dir)/INDEX).is_file():
-        index = json.loads(file.read_text(encoding="utf-8"))
+    if (Path(dataset_dir)/INDEX).is_file():
+        index = _read_index(dataset_dir)
         return {"pages": sum(o["pages"] for o in index["shards"]), "sha256": index["fingerprint"]}
     records = DatasetLoader(dataset_dir).records
     return {"pages": len(records), "sha256": hashlib.sha256(json.dumps([[o.name, o.chapter, o.style, o.files] for o in records], sort_keys=True).encode()).hexdigest()}

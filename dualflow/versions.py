@@ -80,7 +80,7 @@ class Versions:
                 (Path(aside)/name/"version.json").write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
                 os.rename(Path(aside)/name, self.folder/stage/name)
         for stage, name in names.items():
-            if name == self.names(stage)[-1]:
+            if name in [o for o in self.names(stage) if o.isdecimal()][-1:]:
                 with write_aside(self.folder/stage/"latest.txt") as aside: aside.write_text(name + "\n")
         return names
 
