@@ -20,7 +20,7 @@ from PIL import Image
 from .core import DualflowError, grey_image, load_page
 from .drawing import draw_page
 from .explore import attention_image, plan_image, primary_image, regions_image, secondary_image
-from .pipeline import EMBEDDED, DualFlow, colorize_image, has_colour
+from .pipeline import EMBEDDED, DualFlow, has_colour
 from .printing import manga_bw
 
 # %% ../nbs/09a_app.ipynb #414d30eb

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pypdfium2 as pdfium
-from PIL import Image
 
 from .core import MAX_PIXELS, PAGE_ENDINGS, DualflowError, PageError
 

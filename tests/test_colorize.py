@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from commands import command
 from dualflow import cli
 from dualflow.attention import AttentionModel, conv
 from dualflow.core import DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness
@@ -24,11 +25,6 @@ SAMPLES = sorted((ROOT / "data" / "samples").glob("page_*.png"))
 
 @pytest.fixture(scope="module")
 def flow(): return DualFlow.from_pretrained()
-
-
-def command(name, *args, **options):
-    code = f"import sys; from dualflow.cli import {name}; sys.exit({name}())"
-    return subprocess.run([sys.executable, "-W", "ignore", "-c", code, *map(str, args)], capture_output=True, text=True, **options)
 
 
 def test_samples_are_there(): assert len(SAMPLES) == 3 and not any(has_colour(load_page(o)) for o in SAMPLES)

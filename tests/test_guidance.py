@@ -1,11 +1,12 @@
 "Hints and references: they do what they say, where they say it, and nothing where nothing is said."
-import json, struct, subprocess, sys, zipfile, zlib
+import json, struct, zipfile, zlib
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from commands import command
 from dualflow.cli import _in_colour
 from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_lightness
 from dualflow.dataset import create_dataset
@@ -121,9 +122,7 @@ def test_a_reference_that_cannot_be_read_is_named(flow, page, tmp_path):
     with pytest.raises(DualflowError, match="nowhere.png"): flow.colorize(page.convert("L"), reference=tmp_path / "nowhere.png")
 
 
-def run(*args, command="colorize"):
-    code = f"import sys; from dualflow.cli import {command}; sys.exit({command}())"
-    return subprocess.run([sys.executable, "-W", "ignore", "-c", code, *map(str, args)], capture_output=True, text=True)
+def run(*args, name="colorize"): return command(name, *args)
 
 
 def test_a_page_in_colour_leads_its_chapter(tmp_path, flow):
@@ -164,7 +163,7 @@ def test_evaluation_says_what_following_brings(tmp_path, page):
     create_dataset(tmp_path / "mine", tmp_path / "data")
     gain = []
     for options in ((), ("--reference", tmp_path / "mine")):
-        done = run("--dataset_dir", tmp_path / "data", "--styles", "gray", "--save", tmp_path / "rows.json", *options, command="evaluate")
+        done = run("--dataset_dir", tmp_path / "data", "--styles", "gray", "--save", tmp_path / "rows.json", *options, name="evaluate")
         assert done.returncode == 0 and ("following 1 of 1 page" in done.stdout) == bool(options), done.stderr
         gain.append(json.loads((tmp_path / "rows.json").read_text())[0]["gain_db"])
     assert gain[1] > gain[0] + .3, gain

@@ -1,11 +1,12 @@
 "From a folder of pages to weights and back: every command in turn, and training that really learns and really resumes."
-import json, shutil, subprocess, sys, warnings
+import json, shutil, warnings
 from pathlib import Path
 
 import pytest
 import torch
 from fastai.callback.core import Callback
 
+from commands import command
 from dualflow.core import DualflowError, Workspace, load_page, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
@@ -16,11 +17,6 @@ from dualflow.versions import Versions, digest
 from dualflow.views import page_loaders
 
 ROOT = Path(__file__).parents[1]
-
-
-def command(name, *args):
-    code = f"import sys; from dualflow.cli import {name}; sys.exit({name}())"
-    return subprocess.run([sys.executable, "-W", "ignore", "-c", code, *map(str, args)], capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
