@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from commands import command
-from dualflow import cli
+from dualflow import cli, pipeline
 from dualflow.attention import AttentionModel, conv
 from dualflow.core import DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness
 from dualflow.dataset import DatasetLoader
@@ -217,5 +217,5 @@ def test_the_brief_word_for_word(tmp_path, flow):
 
 
 def test_embedded_weights_load_once_and_fit(flow):
-    assert colorize_image(load_page(SAMPLES[1]).resize((160, 220))).size == (160, 220)
+    assert colorize_image(load_page(SAMPLES[1]).resize((160, 220))).size == (160, 220) and pipeline._embedded() is pipeline._embedded()
     assert sum(p.numel() for p in flow.nets.parameters()) < 12e6

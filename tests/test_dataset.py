@@ -1,5 +1,5 @@
 "Whatever a person brings: pages of every origin become a dataset, or are refused in words; nothing is lost, and nothing is half done."
-import errno, json, os, random, shutil, signal, struct, subprocess, sys, time, zipfile, zlib
+import errno, io, json, os, random, shutil, signal, struct, subprocess, sys, time, zipfile, zlib
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +267,16 @@ def no_room(monkeypatch, times):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write(self, data)
     monkeypatch.setattr(Path, "write_bytes", full)
+
+
+def test_books_that_cannot_be_opened_are_named_with_the_remedy(tmp_path, capsys):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as z: z.writestr("p\u00e9.png", b"x")
+    (tmp_path / "bad.cbz").write_bytes(data.getvalue().replace("\u00e9".encode(), b"\xff\xfe")); (tmp_path / "old.cbr").write_bytes(b"Rar!")
+    for name, words in (("bad.cbz", "cannot be opened"), ("old.cbr", "make a CBZ")):
+        assert cli.colorize(["--input", str(tmp_path / name), "--output", str(tmp_path / "o.cbz")]) == 1
+        said = capsys.readouterr()
+        assert name in said.err and words in said.err and "weights" not in said.out
 
 
 def test_full_disk(mine, tmp_path, monkeypatch):

@@ -178,6 +178,11 @@ def test_references_are_studied_once_for_each_style(flow, tmp_path, page, monkey
     assert len(studied) == 4  # two references in two styles, however many pages
 
 
+def test_points_that_are_none_are_named():
+    for point in ((float("inf"), 3, (1, 2, 3)), (3, 3, (float("inf"), 2, 3)), (3, 3, (float("nan"), 2, 3)), (3,), "x"):
+        with pytest.raises(DualflowError, match="is not"): hint_sheet([point], SIZE)
+
+
 def test_hint_sheets_of_other_kinds(tmp_path):
     "A palette with a clear colour, and a sheet that was scanned on its side."
     sheet = Image.new("RGBA", SIZE); sheet.paste((220, 40, 40, 255), (100, 100, 130, 130))

@@ -1,17 +1,27 @@
 "What must hold for any page, map and budget."
+from functools import cache
+from types import SimpleNamespace
+
 import pytest, torch, torch.nn.functional as F
 from hypothesis import given, settings, strategies as st
 
 from dualflow.colorizers import compose, transmission
 from dualflow.augmentation import scan
-from dualflow.core import into_gamut, load_page, page_lab, working_page
+from dualflow.core import into_gamut, load_page, page_lab, page_lightness, working_page, working_size
 from dualflow.drawing import draw_page
 from dualflow.evaluation import zone_and_borders
 from dualflow.fusion import PAPER, find_paper, flow_along, harmonise, settle, straightness, upsample_guided
 from dualflow.metrics import seam_index
 from dualflow.printing import STYLES, print_lightness
 from dualflow.splitting import Region, cut_patches
+from dualflow.streaming import working_halves
 from kornia.color import rgb_to_lab
+from PIL import Image
+
+
+@cache
+def drawn(seed): return draw_page(seed).color
+def drawn_lab(seed): return page_lab(drawn(seed))
 
 
 @settings(deadline=None, max_examples=40)
@@ -66,7 +76,7 @@ def test_what_flows_stays_between_what_was_painted(h, w, seed, outline, fade):
 
 @pytest.mark.parametrize("stain", [10, 20])
 def test_each_thing_comes_to_its_colour_and_lightness_is_left_alone(stain):
-    lab = F.avg_pool2d(page_lab(draw_page(7).color)[..., :704, :960], 2)
+    lab = F.avg_pool2d(drawn_lab(7)[..., :704, :960], 2)
     noise = F.interpolate(torch.randn(1, 2, 20, 28, generator=torch.Generator().manual_seed(1)) * stain, size=lab.shape[-2:], mode="bicubic")
     painted = lab + torch.cat([torch.zeros_like(lab[:, :1]), noise], 1)
     settled = settle(painted, lab[:, :1])
@@ -106,7 +116,7 @@ def framed(h=700, w=500, gap=0): # A page of two framed panels; `gap`: what is m
 @pytest.mark.parametrize("worn", [False, True])
 def test_margins_and_gutters_are_found_however_printed_and_scanned(style, worn):
     for seed in (2, 3, 11, 20):
-        lab = page_lab(draw_page(seed).color)
+        lab = drawn_lab(seed)
         L = print_lightness(lab[:, :1], style).L
         paper = find_paper(scan(L, .9, 3., 30) if worn else L)
         assert paper.shape == (1, 1, 704, 496) and set(paper.unique().tolist()) == {0, 1}
@@ -116,13 +126,35 @@ def test_margins_and_gutters_are_found_however_printed_and_scanned(style, worn):
 @settings(deadline=None, max_examples=12)
 @given(st.integers(400, 2000), st.sampled_from([2, 3, 11, 20]))
 def test_margins_and_gutters_are_found_at_any_size(height, seed):
-    page = draw_page(seed).color
+    page = drawn(seed)
     L = print_lightness(page_lab(page.resize((round(height * .7), height)))[:, :1], "lineart").L
     assert find_paper(L).mean() > .1
 
 
+def test_margins_of_a_strip_are_those_of_its_pages():
+    alone = [print_lightness(drawn_lab(o)[:, :1], "lineart").L for o in (2, 3, 11, 20)]
+    strip, pages = find_paper(torch.cat(alone, 2)).mean(), sum(find_paper(o).mean() for o in alone) / 4
+    assert pages > .1 and abs(strip / pages - 1) < .1
+
+
+def test_strips_are_worked_on_and_learned_from_at_one_size():
+    strip = Image.new("RGB", (80, 2000), "white")
+    page = SimpleNamespace(color=strip, bw=None, record=SimpleNamespace(style="gray"))
+    for height in (160, 80): assert working_page(page_lightness(strip), height)[1] == working_size(strip.size, height)[::-1]
+    assert working_halves(page)[0].size == working_size(strip.size) == strip.size      # not a thread of 56 pixels
+    page.color = Image.new("RGB", (800, 20_000))
+    assert working_halves(page)[0].size == working_size((800, 20_000)) == (488, 12194)
+
+
+def test_densities_may_differ_where_dots_do_not():
+    L = torch.full((3, 1, 64, 64), 60.)
+    some = print_lightness(L, "screentone", density=torch.tensor([.6, 1., 1.4]))
+    for i, density in enumerate((.6, 1., 1.4)): assert torch.allclose(some.tone[i:i + 1], print_lightness(L[:1], "screentone", density=density).tone, atol=1e-4)
+    assert some.tone[0].mean() < some.tone[1].mean() < some.tone[2].mean()
+
+
 def test_pictures_without_frames_have_no_margins_to_find():
-    lab = page_lab(draw_page(7).color)
+    lab = drawn_lab(7)
     for style in STYLES:
         L = print_lightness(lab[:, :1], style).L
         assert not find_paper(L[..., 300:700, 200:700]).any()

@@ -85,12 +85,12 @@ def test_a_page_that_cannot_be_read_costs_no_other(tmp_path):
 def test_every_stage_learns(dataset, stage):
     "On one batch, again and again, the loss must fall, though colorizers are kept from learning hues by heart; and only the networks of the stage may change."
     torch.manual_seed(0)
-    L, truth = page_loaders(dataset, views=4, size=256, bs=4, device="cpu").valid.one_batch()
+    L, truth = page_loaders(dataset, views=2, size=256, bs=2, device="cpu").valid.one_batch()
     trainer = DualFlowTrainer(Networks(**PRESETS["nano"]["networks"]), TRAINS[stage]).train()
     before = {k: v.clone() for k, v in trainer.nets.state_dict().items()}
     optimizer = torch.optim.Adam([p for p in trainer.parameters() if p.requires_grad], 3e-3)
     losses = []
-    for _ in range(50):
+    for _ in range(25):
         loss = trainer.loss(trainer(L), truth)
         optimizer.zero_grad(); loss.backward(); optimizer.step()
         losses.append(loss.item())
