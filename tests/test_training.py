@@ -184,6 +184,27 @@ def test_resume_keeps_a_finished_run_and_refuses_what_does_not_fit(dataset, caps
     with pytest.raises(DualflowError, match="damaged"): train_stage("attention", dataset, "nano", epochs=2, views=8, resume=True)
 
 
+def test_networks_can_be_compiled_and_multiply_in_half_precision():
+    "Each in one graph, and with bfloat16 nearly what float32 gives."
+    torch.manual_seed(0)
+    nets, L = Networks(**PRESETS["nano"]["networks"]).eval(), torch.rand(1, 1, 128, 128) * 100
+    with torch.no_grad():
+        seen, gate = nets.attention(L), nets.gate(L)
+        plan, known = torch.nn.functional.interpolate(seen.plan, scale_factor=8), torch.zeros(1, 4, 16, 16)
+        for net, inputs in ((nets.attention, (L,)), (nets.gate, (L,)), (nets.primary, (L, gate, plan, seen.tokens)), (nets.secondary, (L, gate, seen.plan, known))):
+            exact, compiled = net(*inputs), torch.compile(net, fullgraph=True, backend="eager")(*inputs)
+            with torch.autocast("cpu", torch.bfloat16): half = net(*inputs)
+            for a, b, c in zip(*(o if isinstance(o, tuple) else (o,) for o in (exact, compiled, half))):
+                assert torch.allclose(a, b, atol=1e-4) and (a - c.float()).abs().mean() < .02 * a.abs().mean().clamp(min=1), type(net).__name__
+
+
+def test_a_version_with_a_name_of_its_own_does_not_hide_newer_ones(tmp_path):
+    nets, models = Networks(**PRESETS["nano"]["networks"]), Versions(tmp_path)
+    models.save(nets, ["attention"], {"started": "a"})
+    (tmp_path / "attention/001").rename(tmp_path / "attention/favourite"); (tmp_path / "attention/latest.txt").write_text("favourite\n")
+    assert models.save(nets, ["attention"], {"started": "b"}) == {"attention": "001"} and models.choose(["attention"]) == {"attention": "001"}
+
+
 def test_versions(tmp_path):
     "A stage trained again alone makes a version of its own, against chosen ones; what does not fit is refused, what was not trained together is said."
     for i in range(2): save_page(draw_page(i, size=(256, 320)).color, tmp_path / f"mine/c{i}/p.png")
