@@ -12,7 +12,6 @@ __all__ = ['DATASET', 'WEIGHTS', 'BUDGET', 'VIVID', 'REFERENCE', 'RANK', 'WORLD'
 
 # %% ../nbs/10_cli.ipynb #c4ddb70b
 import argparse, json, os, signal, sys, threading, warnings
-from datetime import timedelta
 from pathlib import Path
 
 # %% ../nbs/10_cli.ipynb #6d9d53f3
@@ -92,14 +91,6 @@ def _in_colour(paths):
     if found and RANK == 0: print(f"following {len(chosen)} of {len(found)} page{'s' * (len(found) > 1)} in colour", flush=True)
     return chosen
 
-def _place(parts, taken):
-    "A path for a page below the output: no name leads out of it, none is too long for a disk, and no two pages get the same."
-    clean = [o.encode()[:200].decode(errors="ignore") for o in "/".join(parts).replace("\\", "/").replace(":", "_").replace("\0", "_").split("/") if o not in ("", ".", "..")] or ["page"]
-    path, again = "/".join(clean), 1
-    while path.casefold() in taken: again += 1; path = f"{'/'.join(clean)}_{again}"
-    taken.add(path.casefold())
-    return Path(path + ".png")
-
 @command(opt("--input", required=True, help="a page, a folder of pages, a CBZ or a PDF"),
          opt("--output", required=True, help="a file for a page, a CBZ for a CBZ or PDF, a folder for a folder"),
          BUDGET, VIVID,
@@ -109,93 +100,23 @@ def _place(parts, taken):
          opt("--consistent", action="store_true", help="follow the pages of the input that are in colour already, from each onwards, too"), WEIGHTS)
 def colorize(input, output, budget, vivid, all, hints, reference, consistent, weights):
     "Colour a black-and-white page, a folder of pages, a CBZ or a PDF."
-    from dualflow.core import PAGE_ENDINGS, DualflowError, load_page, picture_file, save_page, write_aside
+    from dualflow.books import check_output, colour_book
+    from dualflow.core import DualflowError, load_page
     from dualflow.guidance import hint_sheet
-    from dualflow.pipeline import has_colour
-    from dualflow.sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, find_pages, png
-    import zipfile
-    failed, written = [], 0
-    def fail(e, label, aloud=True):
-        failed.append(label)
-        if aloud: print(f"error: {e}", file=sys.stderr, flush=True)
+    from dualflow.sources import find_pages
+    def fail(e): print(f"error: {e}", file=sys.stderr, flush=True)
+    unread = []
     input, output = Path(input), Path(output)
-    pages = find_pages(input, on_error=lambda e: fail(e, e.path, RANK == 0))
-    unread = len(failed)
-    if not pages and not failed: raise DualflowError(f"{input}: no pages here")
-    to_archive = input.suffix.lower() in ARCHIVE_ENDINGS and not input.is_dir()
-    if to_archive and output.suffix.lower() not in ZIP_ENDINGS: raise DualflowError(f"{output}: a CBZ or PDF comes out as a CBZ; end the name in .cbz")
-    if input.is_dir() and (output.is_file() or output.suffix.lower() in (*PAGE_ENDINGS, *ARCHIVE_ENDINGS)): raise DualflowError(f"{output}: the input is a folder, so the output must be a folder")
-    if not input.is_dir() and output.is_dir(): raise DualflowError(f"{output}: this is a folder; name a file in it")
-    if not input.is_dir() and not to_archive: picture_file(output)
-    if output.exists() and input.resolve() == output.resolve(): raise DualflowError(f"{output}: output and input are the same; originals are never changed")
-    if input.is_dir() and input.resolve() in output.resolve().parents: raise DualflowError(f"{output}: lies in the input, whose pages would be mixed with their copies; choose a folder beside {input}")
-    folder = output if input.is_dir() else output.absolute().parent
-    try:  # before minutes are spent on pages that could not be kept
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK): raise PermissionError(13, "no permission to write there")
-    except OSError as e: raise DualflowError(f"{folder}: cannot be written ({e.strerror or e}); choose another folder") from None
-    taken, places = set(), []
-    for source in pages:
-        inside = [*source.file.relative_to(input).parts[:-1], source.file.stem] if input.is_dir() else []
-        if source.member: inside.append(os.path.splitext(source.member)[0])  # an archive inside the folder becomes a folder
-        places.append(_place(inside, taken))
+    pages = find_pages(input, on_error=unread.append)
+    for e in unread if RANK == 0 else (): fail(e)
+    if not pages and not unread: raise DualflowError(f"{input}: no pages here")
+    check_output(input, output)
     if consistent and WORLD > 1: raise DualflowError("--consistent follows the pages in their order: start a single process")
-    sheet, lessons = None, []
-    if hints:
-        if len(pages) != 1: raise DualflowError(f"{hints}: hints are for a single page, and {input} has {len(pages)}; colour that page alone")
-        sheet = hint_sheet(hints, load_page(pages[0].read(), name=pages[0].label).size)
+    if hints and len(pages) != 1: raise DualflowError(f"{hints}: hints are for a single page, and {input} has {len(pages)}; colour that page alone")
+    sheet = hint_sheet(hints, load_page(pages[0].read(), name=pages[0].label).size) if hints else None
     references = _in_colour(reference)
-    flow = _load_flow(weights)
-    if WORLD > 1:
-        import torch.distributed as others
-        others.init_process_group("gloo", timeout=timedelta(days=1))
-
-    def finished():
-        "Each of this process's pages that worked, and its place; failures are reported and counted."
-        for i, source in list(enumerate(pages, 1))[RANK::WORLD]:
-            try:
-                page = load_page(source.read(), name=source.label)
-                if len(pages) > 1 and not all and has_colour(page):
-                    image = page; _say(i, len(pages), source.name, "in colour already, kept as it is")
-                    if consistent: references.append(source)
-                else:
-                    while references: lessons.append(flow.study(load_page((o := references.pop(0)).read(), name=o.label), page, budget=budget, vivid=vivid))
-                    result = flow.colorize(page, budget=budget, vivid=vivid, hints=sheet, reference=lessons); image = result.image
-                    _say(i, len(pages), source.name, f"{image.width} x {image.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s")
-            except DualflowError as e: fail(e, source.label); continue
-            yield source, places[i - 1], image
-
-    def gathered():
-        "The PNG files of all processes and their names, handed to the first."
-        mine = ((place.as_posix(), png(image)) for _, place, image in finished())
-        if WORLD == 1: yield from mine
-        for _ in range(0, len(pages) if WORLD > 1 else 0, WORLD):
-            box = None if RANK else [None] * WORLD
-            others.gather_object(next(mine, None), box)
-            yield from filter(None, box or ())
-
-    files, trouble = gathered(), None
-    if to_archive and RANK: list(files)
-    elif to_archive:
-        try:
-            with write_aside(output) as aside:
-                with zipfile.ZipFile(aside, "w") as z:
-                    for name, data in files: z.writestr(name, data); written += 1
-                if not written: raise DualflowError(f"{input}: no page could be coloured")
-        except OSError as e: trouble = DualflowError(f"{output}: cannot be written ({e.strerror or e}); make room, or choose another folder")
-        except DualflowError as e: trouble = e
-        if trouble and WORLD > 1: list(files)  # the others wait to be heard
-    else:
-        for source, place, image in finished():
-            try: save_page(image, output/place if input.is_dir() else output); written += 1
-            except DualflowError as e: fail(e, source.label)
-    lost = len(failed)
-    if WORLD > 1:
-        counts = [None] * WORLD
-        others.all_gather_object(counts, (written, lost - unread))
-        written, lost = sum(o[0] for o in counts), sum(o[1] for o in counts) + unread
-        others.destroy_process_group()
-    if trouble: raise trouble
+    written, lost = colour_book(_load_flow(weights), pages, input, output, _say, fail, all, sheet, references, consistent, (RANK, WORLD), budget=budget, vivid=vivid)
+    lost += len(unread)
     if RANK == 0: print(f"{written} of {len(pages)} pages written to {output}" + f"; {lost} failed" * (lost > 0))
     return 1 if lost else 0
 
