@@ -38,17 +38,20 @@ def _sitting(c, fur, tail): # the body below such a head
 
 # %% ../nbs/00a_creatures.ipynb #d895b2f5
 def cat(c: Canvas, rng):
+    "A sitting cat, one unit or so high, its feet at the origin."
     fur = jitter(_pick(FUR["cat"], rng), rng)
     _sitting(c, fur, ribbon([(.28, -.08), (.55, -.1), (.6, -.5)], .06, .05))
     _whiskered(c.inner(0, -.74), fur, [(.06, -.2), (.25, -.42), (.3, -.08)], False)
 
 def dog(c: Canvas, rng):
+    "A sitting dog with hanging ears and a red collar."
     fur = jitter(_pick(FUR["dog"], rng), rng)
     _sitting(c, fur, ribbon([(.26, -.1), (.5, -.3), (.36, -.45)], .07, .05))
     _whiskered(c.inner(0, -.76), fur, [(.16, -.24), (.4, -.3), (.44, .08), (.28, .02)], True)
     c.shape([(-.2, -.54), (.2, -.54), (.21, -.47), (-.21, -.47)], RED, .7, smooth=False)
 
 def rabbit(c: Canvas, rng):
+    "A sitting rabbit; its ears count among its height."
     fur = jitter(_pick(FUR["rabbit"], rng), rng, 4)
     for x in (-.13, .13): c.shape(oval(x, -1.1, .09, .3, 10), fur); c.wash(oval(x, -1.08, .04, .2, 8), (250, 120, 140), .5)
     _sitting(c, fur, oval(.3, -.12, .12, n=8))
@@ -56,6 +59,7 @@ def rabbit(c: Canvas, rng):
 
 # %% ../nbs/00a_creatures.ipynb #12be199e
 def bird(c: Canvas, rng):
+    "A small bird, standing, in one of four coats."
     coat = jitter(_pick(((96, 150, 220), (240, 196, 80), (226, 110, 100), (130, 190, 120)), rng), rng)
     for x in (-.06, .1): c.stroke([(x, -.1), (x, 0)], 1)
     c.shape([(.3, -.35), (.75, -.5), (.7, -.34), (.3, -.18)], mix(coat, (0, 0, 0), .2))
@@ -65,12 +69,14 @@ def bird(c: Canvas, rng):
     c.shape([(-.02, -.42), (.34, -.36), (.06, -.2)], mix(coat, (0, 0, 0), .2), .8)
 
 def duck(c: Canvas, rng):
+    "A white duck, as on water."
     c.shape([(-.5, -.42), (-.25, -.36), (.2, -.36), (.62, -.46), (.52, -.14), (.2, 0), (-.3, 0), (-.54, -.18)], (252, 246, 226), shade=.08)
     c.shape(oval(-.4, -.55, .21, .2, 10), (252, 246, 226), shade=.05)
     c.shape([(-.56, -.58), (-.84, -.5), (-.56, -.44)], (244, 156, 50), .8); c.shape(oval(-.44, -.6, .04, n=6), (30, 22, 44), 0)
     c.stroke([(.0, -.26), (.2, -.12), (.44, -.26)], .8)
 
 def butterfly(c: Canvas, rng):
+    "A butterfly in the air, in a flower's colours."
     wing, c = jitter(_pick(PETALS, rng), rng), c.inner(0, -.9, .8)
     for x in (-1, 1):
         c.shape(np.multiply([(0, -.5), (.3, -.85), (.5, -.65), (.3, -.4)], (x, 1)), wing)
@@ -88,24 +94,31 @@ def cluster(c: Canvas, x, y, r, color, rng, shade=0.):
 
 # %% ../nbs/00a_creatures.ipynb #d507dfe4
 def tree(c: Canvas, rng, leaves=GREEN):
+    "A round tree in leaf."
     c.shape([(-.1, 0), (-.06, -.5), (.06, -.5), (.1, 0)], WOOD, smooth=False, shade=.04)
     cluster(c, 0, -.66, .34, jitter(leaves, rng, 12), rng, .05)
 
 def blossom(c: Canvas, rng):
+    "A cherry in bloom: a pink tree that loses petals."
     tree(c, rng, (246, 178, 200))
     for _ in range(5): c.wash(oval(rng.uniform(-.5, .5), rng.uniform(-.3, .1), .025, .018, 6), (250, 160, 190), .9)
 
 def pine(c: Canvas, rng):
+    "A pine of three storeys."
     c.shape(box(-.05, -.25, .05, 0), WOOD, smooth=False)
     for y, w in ((-.15, .34), (-.42, .27), (-.68, .19)): c.shape([(0, y - .42), (w, y), (w*.4, y - .05), (-w*.4, y - .05), (-w, y)], jitter(PINE, rng), smooth=False, shade=.05)
 
 def palm(c: Canvas, rng):
+    "A palm with five leaves."
     c.shape(ribbon([(0, 0), (.1, -.5), (.04, -.9)], .06, .035), WOOD, smooth=False)
     for t in (-2.9, -2.2, -1.4, -.6, .1): c.shape([(.04, -.9), (.04 + .3*np.cos(t), -.98 + .16*np.sin(t)), (.04 + .5*np.cos(t), -.8 + .2*np.sin(t)), (.04 + .26*np.cos(t), -.86 + .12*np.sin(t))], jitter(GREEN, rng), .9)
 
-def bush(c: Canvas, rng): cluster(c, 0, -.12, .3, jitter(mix(GREEN, PINE, .4), rng), rng, .05)
+def bush(c: Canvas, rng):
+    "A bush."
+    cluster(c, 0, -.12, .3, jitter(mix(GREEN, PINE, .4), rng), rng, .05)
 
 def flower(c: Canvas, rng):
+    "One flower on its stalk."
     petals = jitter(_pick(PETALS, rng), rng)
     c.stroke([(0, 0), (.04, -.35), (0, -.7)], 1.3)
     c.shape([(.02, -.2), (.18, -.38), (.3, -.34), (.18, -.2)], GREEN, .9)
@@ -113,6 +126,7 @@ def flower(c: Canvas, rng):
     c.shape(oval(0, -.74, .1, n=8), GOLD, .8)
 
 def pot(c: Canvas, rng):
+    "A plant in a clay pot."
     for t in (-2.5, -2.0, -1.57, -1.1, -.6): c.shape([(0, -.35), (.22*np.cos(t) - .07, -.35 + .4*np.sin(t)), (.4*np.cos(t), -.35 + .6*np.sin(t)), (.22*np.cos(t) + .07, -.35 + .4*np.sin(t))], jitter(GREEN, rng), .9)
     c.shape([(-.22, -.38), (.22, -.38), (.16, 0), (-.16, 0)], (196, 104, 72), smooth=False, shade=.05)
 
@@ -120,10 +134,12 @@ PLANTS = (tree, blossom, pine, palm, bush, flower, pot)
 
 # %% ../nbs/00a_creatures.ipynb #2bcddb2c
 def ball(c: Canvas, rng):
+    "A red and white ball."
     c.shape(oval(0, -.35, .35), RED, shade=.1)
     c.shape([(-.34, -.42), (0, -.34), (.34, -.42), (.34, -.29), (0, -.19), (-.34, -.29)], WHITE, .8)
 
 def lantern(c: Canvas, rng):
+    "A street lantern; when it is dark its glass shines, whatever the light."
     glow = c.under((1, 1, 1)) if c.light[0] < .7 else c
     c.shape(box(-.02, -1, .02, 0), (90, 84, 96), smooth=False)
     if glow is not c: glow.wash(oval(0, -1.05, .4), (255, 226, 140), .35)
@@ -131,15 +147,18 @@ def lantern(c: Canvas, rng):
     c.shape([(-.14, -1.2), (0, -1.32), (.14, -1.2)], (90, 84, 96), smooth=False)
 
 def bench(c: Canvas, rng):
+    "A park bench."
     for x in (-.5, .5): c.shape(box(x - .04, -.3, x + .04, 0), (90, 84, 96), smooth=False)
     for y in (-.72, -.56, -.34): c.shape(box(-.65, y, .65, y + .11), WOOD, .9, smooth=False)
 
 def umbrella(c: Canvas, rng):
+    "A beach umbrella."
     cloth = jitter(_pick((RED, (80, 140, 200), GOLD, (120, 180, 150)), rng), rng)
     c.shape(box(-.02, -1.1, .02, 0), WHITE, .8, smooth=False)
     for i in range(4): c.shape([(0, -1.35), (-.7 + .35*i, -.9 + .04*(i in (0, 4))), (-.52 + .35*i, -.95), (-.35 + .35*i, -.9)], WHITE if i % 2 else cloth, .9, smooth=False)
 
 def car(c: Canvas, rng):
+    "A car from the side."
     paint = jitter(_pick((RED, (70, 130, 200), GOLD, (236, 236, 240), (90, 150, 120)), rng), rng)
     c.shape([(-.55, -.42), (-.38, -.72), (.3, -.72), (.55, -.42)], paint, smooth=False)
     for x0, x1, t0, t1 in ((-.46, -.06, -.34, -.06), (0, .46, 0, .27)): c.shape([(x0, -.43), (t0, -.66), (t1, -.66), (x1, -.43)], (190, 226, 246), .8, smooth=False)
@@ -148,6 +167,7 @@ def car(c: Canvas, rng):
     c.shape(oval(-.84, -.3, .05, n=8), (255, 236, 150), .7)
 
 def boat(c: Canvas, rng):
+    "A sailing boat."
     c.shape(box(-.02, -.9, .02, -.1), WOOD, .8, smooth=False)
     c.shape([(.04, -.88), (.5, -.24), (.04, -.24)], WHITE, smooth=False); c.shape([(-.04, -.8), (-.36, -.24), (-.04, -.24)], (244, 196, 160), smooth=False)
     c.shape([(-.6, -.2), (.62, -.2), (.42, .02), (-.42, .02)], jitter(RED, rng), smooth=False, shade=.04)

@@ -46,6 +46,7 @@ class PageRecord:
 def to_json(value) -> str: return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 def write_json(value, path):
+    "Write `value` aside, then under its name. Raises `DualflowError` where that is impossible."
     try:
         with write_aside(path) as aside: aside.write_text(to_json(value), encoding="utf-8")
     except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); make room, or choose another folder") from None

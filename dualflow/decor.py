@@ -43,13 +43,16 @@ def land(g: Canvas, rng, y, color, rough=.03, n=7):
     x = np.linspace(-.3, WIDE + .3, n)
     g.shape(np.concatenate([np.stack([x, y + rng.uniform(-rough, rough, n)], 1), [(WIDE + .6, 1.5), (-.6, 1.5)]]), color)
 
-def rect(g, x0, y0, x1, y1, color, line=1., **more): g.shape(box(x0, y0, x1, y1), color, line, smooth=False, **more)
+def rect(g, x0, y0, x1, y1, color, line=1., **more):
+    "A rectangle from its left top to its right bottom corner."
+    g.shape(box(x0, y0, x1, y1), color, line, smooth=False, **more)
 
 def scatter(g, rng, thing, number, y, size, **more):
     "Some of a thing, from the farthest to the nearest, which are larger."
     for at in np.sort(rng.uniform(*y, number)): thing(g.inner(rng.uniform(0, WIDE), at, size*(1 + 1.5*(at - y[0])), rng.choice((-1, 1))), rng, **more)
 
 def grass(g, rng, number, y):
+    "Blades of grass here and there below `y`."
     for _ in range(number):
         x, h = rng.uniform(0, WIDE), rng.uniform(y, 1)
         g.stroke([(x - .012, h - .02), (x, h), (x + .01, h - .035)], .7)
@@ -65,6 +68,7 @@ def house(g, rng, x, y, w, h, time, roofed):
             rect(glow if lamp else g, wx, wy, wx + w*.25, wy + .065, (255, 226, 120) if lamp else (160, 208, 236), .7)
 
 def houses(g, rng, y, time, low=.2, high=.5):
+    "A row of houses that stand on `y`, `low` to `high` tall."
     x = -.05
     while x < WIDE:
         w = rng.uniform(.2, .32)
@@ -169,6 +173,7 @@ def wall(g, rng, colors, floor, low=.78):
     return color
 
 def boards(g, low=.78):
+    "The boards of a floor that begins at `low`."
     for x in np.arange(-1, WIDE + 1, .2): g.stroke([(x, low + .01), (x + (x - WIDE/2)*.4, 1.1)], .6, smooth=False)
 
 def window(g, x, y, w, h, time, curtain=None):
@@ -182,20 +187,24 @@ def window(g, x, y, w, h, time, curtain=None):
     if curtain: [g.shape([(x + u - .06, y - .06), (x + u + .06, y - .06), (x + u + .08, y + h + .1), (x + u, y + h + .08), (x + u - .08, y + h + .1)], curtain, shade=.02) for u in (-.02, w + .02)]
 
 def books(g, rng, x, y, w):
+    "Backs of books that stand on `y`, from `x` over a width of `w`."
     while w > .05:
         t = rng.uniform(.025, .05)
         rect(g, x, y - rng.uniform(.11, .16), x + t, y, jitter((RED, GREEN, (80, 130, 200), GOLD, (140, 90, 150), (236, 226, 206))[rng.integers(6)], rng), .7)
         x, w = x + t, w - t
 
 def shelf(g, rng, x, y, w, rows):
+    "A shelf of `rows` rows of books, its corner at (`x`, `y`)."
     rect(g, x - .02, y, x + w + .02, y + .19*rows + .02, WOOD, shade=.03)
     for k in range(rows): rect(g, x, y + .02 + .19*k, x + w, y + .19*(k + 1), mix(WOOD, (40, 20, 40), .45), .7); books(g, rng, x + .01, y + .19*(k + 1), w*rng.uniform(.6, 1))
 
 def table(g, x, y, w, h, color=WOOD):
+    "A table, its top at `y`."
     for leg in (x + .03, x + w - .06): rect(g, leg, y, leg + .035, y + h, mix(color, (40, 20, 40), .25))
     rect(g, x, y - .03, x + w, y + .02, color, shade=.01)
 
 def hanging_lamp(g, x, time):
+    "A lamp on its cord; its light is seen when it is not day."
     if time != "day": g.under(DAY).wash([(x - .06, .2), (x + .06, .2), (x + .45, .8), (x - .45, .8)], (255, 240, 170), .3, smooth=False)
     g.stroke([(x, -.1), (x, .14)], 1, smooth=False); g.shape([(x - .03, .12), (x + .03, .12), (x + .11, .22), (x - .11, .22)], GOLD, smooth=False)
 

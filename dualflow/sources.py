@@ -41,6 +41,7 @@ def render_pdf(
     except (OSError, IndexError, pdfium.PdfiumError) as e: raise PageError(f"{file}:{number}", f"cannot be drawn ({e}); copy the PDF again from where it came") from None
 
 def png(image):
+    "The bytes of `image` as a PNG file."
     data = io.BytesIO(); image.save(data, "PNG")
     return data.getvalue()
 
