@@ -208,7 +208,7 @@ def picture_file(
 ) -> Path: # `path`
     "Raise `DualflowError` if the ending says no picture format."
     path = Path(path)
-    if path.suffix.lower() in PAGE_ENDINGS: return path
+    if path.suffix.lower() in PAGE_ENDINGS.keys() - {".gif"}: return path  # a GIF has 256 colours
     raise DualflowError(f"{path}: '{path.suffix}' is not a picture format that is written here; end the name in .png, .jpg or .webp")
 
 def save_page(

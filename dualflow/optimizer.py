@@ -20,7 +20,7 @@ def equal_directions(
     x: torch.Tensor, # (rows, columns)
     steps: int = 5, # Of the iteration
 ) -> torch.Tensor: # (rows, columns), its singular values near 1
-    "The matrix U V' of x = U S V', about, by Newton and Schulz's iteration."
+    "The matrix U V' of x = U S V', about, by Newton and Schulz's iteration, with the coefficients of Jordan et al., 2024."
     if x.shape[0] > x.shape[1]: return equal_directions(x.T, steps).T
     x = x / (x.norm() + 1e-7)
     with half_precision(x.device):
