@@ -31,7 +31,8 @@ def working_halves(
     "What training looks at: the halves of a page at `working_size`."
     color, bw = page.color, page.bw if page.record.style == "original" else None
     size = working_size(color.size)
-    return tuple(o and (o if o.size == size else o.resize(size, Image.Resampling.LANCZOS)) for o in (color, bw))
+    if size != color.size: color, bw = (o and o.resize(size, Image.Resampling.LANCZOS) for o in (color, bw))
+    return color, bw
 
 # %% ../nbs/01c_streaming.ipynb #23b8b672
 def encode_page(

@@ -77,11 +77,11 @@ def test_smaller_of_png_and_jpeg():
 
 
 def test_large_pages_are_stored_at_working_size(tmp_path):
-    page = Image.effect_noise((300, 2 * WORKING_HEIGHT), 40).convert("RGB")
+    page = Image.effect_noise((WORKING_HEIGHT, 2 * WORKING_HEIGHT), 40).convert("RGB")
     add_page(tmp_path/"dataset", "one", "p1", page, page.convert("L"))
     shard_dataset(tmp_path/"dataset", tmp_path/"shards", quality=None)
     stored, true = next(iter(ShardPages(tmp_path/"shards"))), DatasetLoader(tmp_path/"dataset")[0]
-    assert stored.color.size == stored.bw.size == (150, WORKING_HEIGHT) and stored.record.original_size == [300, 2 * WORKING_HEIGHT]
+    assert stored.color.size == stored.bw.size == (WORKING_HEIGHT // 2, WORKING_HEIGHT) and stored.record.original_size == [WORKING_HEIGHT, 2 * WORKING_HEIGHT]
     for a, b in zip(working_halves(stored), working_halves(true)): assert not gap(a, b).any()
 
 
