@@ -177,6 +177,13 @@ def test_large_pages_keep_their_size_and_their_ink(flow):
     assert sharpness(flow.colorize(half).image.resize(page.size, Image.Resampling.LANCZOS), page) < .7     # not so if it is enlarged afterwards
 
 
+def test_detail_is_measured_at_the_height_that_was_worked_at(flow):
+    "At another height than the usual one, the map that chooses best is still the true one, and the learned one beats chance."
+    row, _ = evaluate_page(flow, draw_page(11, size=(496, 704)).color, "gray", height=352)
+    assert row["detail_25_oracle"] >= row["detail_25"] > row["detail_25_random"] + .05
+    assert abs(row["detail_25_random"] - .25) < .06
+
+
 def test_narrow_pages_do_not_get_what_others_left_in_memory():
     "oneDNN's bfloat16 gives anything where a strided convolution leaves a single column (pytorch/pytorch#169688)."
     torch.manual_seed(0)
