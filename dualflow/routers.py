@@ -15,6 +15,7 @@ from statistics import mean
 
 import torch, torch.nn.functional as F
 from kornia.color import lab_to_rgb
+from kornia.metrics import psnr
 from matplotlib.figure import Figure
 
 from .attention import SIMPLE_MAPS, colour_detail
@@ -33,9 +34,8 @@ def _colour(flow, bw, lab, detail, budget, importance):
     for t, l in result.corners: covered[t // CELL:t // CELL + side, l // CELL:l // CELL + side] = True
     error = torch.from_numpy(delta_e(page_lab(result.image), lab)).float()
     weight = F.interpolate(detail[None, None] + 1e-6, size=error.shape, mode="bilinear")[0, 0]
-    apart = (to_tensor(result.image) - lab_to_rgb(lab)).square().mean().clamp(min=1e-10)
     return {"area": covered.float().mean().item(), "patches": len(result.corners), "detail": (detail[covered].sum() / detail.sum().clamp(min=1e-6)).item(),
-            "psnr": -10 * apart.log10().item(), "ciede2000": error.mean().item(), "ciede2000_detail": ((error * weight).sum() / weight.sum()).item(),
+            "psnr": psnr(to_tensor(result.image), lab_to_rgb(lab), 1.).item(), "ciede2000": error.mean().item(), "ciede2000_detail": ((error * weight).sum() / weight.sum()).item(),
             "seconds": sum(result.seconds.values()), "memory": memory}, error
 
 def compare_routers(
