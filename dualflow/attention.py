@@ -21,11 +21,10 @@ from .core import CELL, WORKING_HEIGHT, half_precision, load_page, page_lightnes
 # %% ../nbs/02_attention.ipynb #2b794fae
 def colour_detail(
     lab: torch.Tensor, # (B, 3, H, W), sides multiples of 16
-    factor: int = 8, # Resolution at which chroma is carried: 1/factor
 ) -> torch.Tensor: # (B, 1, H/16, W/16), Delta-E, 0 or more
-    "The colour detail that is lost when chroma is carried at 1/`factor`: the target of the attention model."
+    "The colour detail that is lost when chroma is carried at an eighth of the resolution: the target of the attention model."
     ab = lab[:, 1:]
-    carried = F.interpolate(F.avg_pool2d(ab, factor), size=ab.shape[-2:], mode="bilinear")
+    carried = F.interpolate(F.avg_pool2d(ab, 8), size=ab.shape[-2:], mode="bilinear")
     return F.avg_pool2d((ab - carried).square().sum(1, keepdim=True).sqrt(), CELL)
 
 # %% ../nbs/02_attention.ipynb #b41d4368

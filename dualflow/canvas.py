@@ -17,13 +17,12 @@ from PIL import Image, ImageChops, ImageDraw
 def curve(
     points, # (n, 2) points to pass through
     closed: bool = True, # Join the last point to the first?
-    steps: int = 6, # Points made for each one given
 ) -> np.ndarray: # (m, 2), a smooth line
     "A Catmull-Rom spline: few points in, a smooth line out (Catmull and Rom, 1974)."
     p = np.asarray(points, float)
     q = np.concatenate([p[-1:], p, p[:2]] if closed else [p[:1], p, p[-1:]])
     a, b, c, d = q[:-3], q[1:-2], q[2:-1], q[3:]
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
+    t = np.linspace(0, 1, 6, endpoint=False)[:, None, None]
     out = b + .5*t*((c - a) + t*((2*a - 5*b + 4*c - d) + t*(3*b - a - 3*c + d)))
     out = out.transpose(1, 0, 2).reshape(-1, 2)
     return out if closed else np.concatenate([out, p[-1:]])

@@ -207,7 +207,8 @@ def generate_attention(dataset_dir, budget, weights):
 TRAINING = (DATASET, opt("--preset", default="small", choices=("nano", "small", "tune"), help="recipe: nano learns from nothing, on a laptop, in minutes; tune takes the embedded weights a little way towards your pages"),
             opt("--resume", action="store_true", help="continue an interrupted run"), opt("--epochs", type=whole(1), help="instead of the preset's"),
             opt("--views", type=whole(1), help="views of pages an epoch, instead of the preset's"),
-            opt("--workers", type=whole(0), default=0, help="processes that prepare views"), opt("--seed", type=whole(0), default=0))
+            opt("--workers", type=whole(0), default=0, help="processes that prepare views"),
+            opt("--cache_mb", type=whole(0), default=3000, help="memory for decoded pages of a folder, megabytes; less is slower"), opt("--seed", type=whole(0), default=0))
 CURVES = opt("--tensorboard", action="store_true", help="write curves for TensorBoard to training/logs; needs the extra training")
 CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: the latest") for o in ("attention", "primary", "secondary"))
 

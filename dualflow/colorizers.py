@@ -53,12 +53,11 @@ class InkGate(nn.Module):
 # %% ../nbs/04_colorizers.ipynb #7b2e68e0
 class Context(nn.Module):
     "Cross-attention: every place of x asks the tokens of the whole page."
-    def __init__(self, dim: int, token_dim: int, heads: int = 4):
+    def __init__(self, dim: int, token_dim: int):
         super().__init__()
-        self.heads = heads
         self.norm, self.q, self.kv, self.out = nn.GroupNorm(1, dim), nn.Conv2d(dim, dim, 1), nn.Linear(token_dim, 2 * dim), nn.Conv2d(dim, dim, 1)
     def forward(self, x, tokens): # x (N, dim, h, w), tokens (N, token_dim, H/32, W/32)
-        split = lambda o: o.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        split = lambda o: o.unflatten(-1, (4, -1)).transpose(1, 2)  # four heads
         k, v = self.kv(tokens.flatten(2).transpose(1, 2)).chunk(2, -1)
         q = self.q(self.norm(x)).flatten(2).transpose(1, 2)
         seen = F.scaled_dot_product_attention(split(q), split(k), split(v)).transpose(1, 2).flatten(2)
@@ -118,13 +117,12 @@ class PrimaryColorizer(nn.Module):
         attention, # `AttentionOutput` of the page
         corners: list[tuple[int, int]], # (top, left) of each patch, multiples of 16
         size: tuple[int, int], # (height, width) of a patch
-        batch: int = 8, # Patches at a time: memory stays flat
     ): # (N, 3, h/2, w/2)
         "Colour the priority patches of one page."
         plan = F.interpolate(attention.plan, scale_factor=8, mode="bilinear")
         out = []
-        for i in range(0, len(corners), batch):
-            some = corners[i:i + batch]
+        for i in range(0, len(corners), 8):  # a few at a time: memory stays flat
+            some = corners[i:i + 8]
             half = [(t // 2, l // 2) for t, l in some]
             out.append(self(cut_patches(L, some, size), cut_patches(gate, some, size), cut_patches(plan, half, (size[0] // 2, size[1] // 2)),
                             attention.tokens.expand(len(some), -1, -1, -1)))

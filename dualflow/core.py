@@ -132,7 +132,6 @@ def grey_image(
 # %% ../nbs/00_core.ipynb #80200dfc
 def into_gamut(
     lab: torch.Tensor, # (B, 3, H, W)
-    steps: int = 7, # Bisection steps: chroma is found to 1 part in 2**steps
 ) -> torch.Tensor: # (B, 3, H, W), sRGB 0..1
     "sRGB of `lab`, shrinking the chroma (never the lightness) of colours that sRGB cannot show."
     lab = torch.cat([lab[:, :1], lab[:, 1:] * (lab[:, :1] > .05)], 1)  # below L* .05 all is 0 of 255: black ink, much of what sRGB cannot show
@@ -141,7 +140,7 @@ def into_gamut(
     if outside.any():
         stray = lab.permute(0, 2, 3, 1)[outside].T[None, :, :, None]  # (1, 3, n, 1)
         low, high = torch.zeros_like(stray[:, :1]), torch.ones_like(stray[:, :1])
-        for _ in range(steps):
+        for _ in range(7):  # bisection: chroma is found to 1 part in 128
             mid = (low + high) / 2
             shown = lab_to_rgb(torch.cat([stray[:, :1], stray[:, 1:] * mid], 1), clip=False)
             fits = ((shown > -1e-3) & (shown < 1 + 1e-3)).all(1, keepdim=True)

@@ -254,11 +254,11 @@ def create_dataset(
     return {**info, "done": dict(done)}
 
 # %% ../nbs/01_dataset.ipynb #f2de4057
-def held_out(chapters, share: float = .12) -> set: # Names of the chapters kept for validation
-    "About `share` of the chapters, by their names: one that is held out stays so as others come. At least one if there are two, at most half."
+def held_out(chapters) -> set: # Names of the chapters kept for validation
+    "About 12 % of the chapters, by their names: one that is held out stays so as others come. At least one if there are two, at most half."
     number = lambda o: int(hashlib.sha256(o.encode()).hexdigest()[:8], 16) / 2**32
     ranked = sorted(chapters, key=number)
-    return set(([o for o in ranked if number(o) < share] or ranked[:1])[:len(ranked) // 2])
+    return set(([o for o in ranked if number(o) < .12] or ranked[:1])[:len(ranked) // 2])
 
 class DatasetLoader:
     "The pages of a dataset, in order: `len`, index, iterate. Those whose metadata is damaged are left out, with a warning. Raises `DualflowError` if none is left."

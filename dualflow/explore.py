@@ -25,16 +25,13 @@ from .printing import manga_bw
 # %% ../nbs/09_explore.ipynb #2363a9a0
 def _lab_image(lab, size): return to_image(into_gamut(lab)[..., :size[1], :size[0]])
 
-def attention_image(
-    result: Result,
-    strength: float = .65, # Of the map over the page, 0..1
-) -> Image.Image: # At working size
+def attention_image(result: Result) -> Image.Image: # At working size
     "Importance as heat over the page: bright is where colour detail is expected."
     size = result.size[::-1]
     heat = result.attention.importance / result.attention.importance.max().clamp(min=1e-6)
     heat = F.interpolate(heat[None, None], scale_factor=16, mode="bilinear")[0, 0, :size[1], :size[0]]
     warm = Image.fromarray((colormaps["inferno"](heat.numpy())[..., :3] * 255).astype(np.uint8))
-    return Image.blend(result.attention.image.convert("RGB").resize(warm.size), warm, strength)
+    return Image.blend(result.attention.image.convert("RGB").resize(warm.size), warm, .65)
 
 def regions_image(result: Result) -> Image.Image: # At working size
     "The priority patches as boxes on the page, numbered by what they gain."
@@ -128,16 +125,15 @@ def show_attended(
 def click_attention(
     flow: DualFlow,
     page, # A path or a PIL image
-    block: int = 0, # Which transformer block
 ) -> Figure: # Of pyplot, so that a notebook can show and watch it
     "`show_attended` for any place: click on the page."
     from matplotlib import pyplot
     result = flow.colorize(page)
     figure = pyplot.figure(layout="constrained")
-    show_attended(flow, result, *(o // 2 for o in result.size[::-1]), block, figure)
+    show_attended(flow, result, *(o // 2 for o in result.size[::-1]), figure=figure)
     def answer(event):
         if event.inaxes is figure.axes[0] and event.xdata is not None:
-            show_attended(flow, result, int(event.xdata), int(event.ydata), block, figure)
+            show_attended(flow, result, int(event.xdata), int(event.ydata), figure=figure)
             figure.canvas.draw_idle()
     figure.canvas.mpl_connect("button_press_event", answer)
     return figure

@@ -66,12 +66,11 @@ def harmonise(
     patches: torch.Tensor, # (N, 3, h, w), L̂ab of each patch
     corners: list[tuple[int, int]], # (top, left) of each on `page`
     page: torch.Tensor, # (1, 3, H, W), colours of the whole page at the same resolution
-    rim: int = 12, # Width of a patch's rim, pixels
 ) -> torch.Tensor: # (N, 3), what to add to each patch
     "Offsets that bring patches into tune with each other and the page (after Brown and Lowe, 2007)."
     n, size = len(corners), tuple(patches.shape[-2:])
     A, b = torch.zeros(n, n), torch.zeros(n, 3)
-    edge = torch.ones(size, dtype=torch.bool); edge[rim:-rim, rim:-rim] = False
+    edge = torch.ones(size, dtype=torch.bool); edge[12:-12, 12:-12] = False  # a rim
     for i, (t, l) in enumerate(corners):
         apart = (patches[i] - page[0, :, t:t + size[0], l:l + size[1]])[:, edge].mean(1).cpu()
         A[i, i] += edge.sum(); b[i] -= edge.sum() * apart
@@ -90,13 +89,12 @@ def flow_along(
     trust: torch.Tensor, # (1, 1, h, w), how much each place insists on its value, 0 or more; 1 is what free neighbours insist on each other
     outline: float, # The change of L* from a cell to the next that holds back most of a flow
     fade: float = 0., # How much each place is drawn to 0, in units of trust
-    leak: float = 2e-4, # What passes the strongest outline; 1 is free flow
 ) -> torch.Tensor: # (1, C, h, w)
     "The field that keeps to trusted values and changes at outlines alone (weighted least squares; Farbman et al., 2008)."
     L, c, n = guide.flatten().cpu().double().numpy(), trust.flatten().cpu().double().numpy(), guide.numel()
     cells = np.arange(n).reshape(guide.shape[-2:])
     a, b = (np.concatenate([o.ravel() for o in ends]) for ends in ((cells[:, :-1], cells[:-1]), (cells[:, 1:], cells[1:])))
-    flow = coo_array((np.exp(-np.abs(L[a] - L[b]) / outline) + leak, (a, b)), (n, n)).tocsc()
+    flow = coo_array((np.exp(-np.abs(L[a] - L[b]) / outline) + 2e-4, (a, b)), (n, n)).tocsc()
     flow = flow + flow.T
     system = splu((diags_array(flow.sum(0) + c + fade) - flow).tocsc(), permc_spec="MMD_AT_PLUS_A", options=dict(SymmetricMode=True))
     return torch.from_numpy(system.solve(c[:, None] * value[0].flatten(1).T.cpu().double().numpy())).T.reshape(value.shape).to(value)
@@ -104,12 +102,11 @@ def flow_along(
 def settle(
     colour: torch.Tensor, # (1, 3, H, W), L̂ab of a page, at half resolution
     guide: torch.Tensor, # (1, 1, H, W): the page's ink, L* 0..100, tone removed
-    outline: float = 1., # L* from a cell of 8 pixels to the next
 ) -> torch.Tensor: # (1, 3, H, W), its chroma even within outlines
     "Let each thing have one colour."
     painted, L = F.avg_pool2d(colour, 4), F.avg_pool2d(guide, 4)
     chroma, white = painted[:, 1:], ((painted[:, :1] * L / 100 - 92) / 6).clamp(0, 1)
-    settled = flow_along(L, chroma, (4 + chroma.norm(dim=1, keepdim=True) + 20 * white) / 6000, outline)
+    settled = flow_along(L, chroma, (4 + chroma.norm(dim=1, keepdim=True) + 20 * white) / 6000, outline=1.)
     return torch.cat([colour[:, :1], colour[:, 1:] + upsample_guided(settled - chroma, guide)], 1)
 
 # %% ../nbs/05_fusion.ipynb #58f0d533
@@ -165,12 +162,11 @@ PAPER = 100., 0., 0. # Its colour, L̂ab
 
 def straightness(
     piece: np.ndarray, # (H, W) bool
-    block: int = 16, # Side of the squares, pixels
 ) -> float: # 0..1
-    "The share of an outline that is straight across a square (by its structure tensor; Förstner and Gülch, 1987)."
+    "The share of an outline that is straight across a square of 16 pixels (by its structure tensor; Förstner and Gülch, 1987)."
     soft = ndimage.uniform_filter(piece.astype(np.float32), 3, mode="nearest")
-    h, w = (o // block for o in piece.shape)
-    squares = lambda o: o[:h * block, :w * block].reshape(h, block, w, block).sum((1, 3))
+    h, w = (o // 16 for o in piece.shape)
+    squares = lambda o: o[:16 * h, :16 * w].reshape(h, 16, w, 16).sum((1, 3))
     gy, gx = (ndimage.correlate1d(soft, [-1, 0, 1], axis, mode="nearest") for axis in (0, 1))
     xx, yy, xy = squares(gx * gx), squares(gy * gy), squares(gx * gy)
     straight = np.hypot(xx - yy, 2 * xy) > .8 * (xx + yy)  # the difference of the eigenvalues, and their sum
@@ -211,11 +207,9 @@ def protect_paper(
 # %% ../nbs/05_fusion.ipynb #14fb10eb
 def decide(
     gate: torch.Tensor, # Probability that darkness is drawing, 0..1
-    low: float = .2, # Surely tone up to here
-    high: float = .6, # Surely drawing from here
 ) -> torch.Tensor: # 0..1, steeper
     "The gate as it is used on the page: strokes keep all of their ink, dots none."
-    return ((gate - low) / (high - low)).clamp(0, 1)
+    return ((gate - .2) / .4).clamp(0, 1)  # surely tone up to .2, surely drawing from .6
 
 def finish_page(
     colour: torch.Tensor, # (1, 3, h, w), fused L̂ab

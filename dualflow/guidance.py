@@ -80,11 +80,10 @@ def take_lesson(
     tokens: torch.Tensor, # (1, C, h/32, w/32), of the attention model
     painted: torch.Tensor, # (1, 3, h/8, w/8), L̂ab of the networks
     known: torch.Tensor, # (1, 4, h/8, w/8), from `known_colour`
-    most: int = 1000, # Places to remember, in random order
 ) -> Lesson:
-    "Compare what was painted with what is known."
+    "Compare what was painted with what is known, at 1000 places at most."
     cells = known[0, 3].flatten().nonzero()[:, 0]
-    cells = cells[torch.randperm(len(cells), generator=torch.Generator().manual_seed(0))[:most].to(cells.device)]
+    cells = cells[torch.randperm(len(cells), generator=torch.Generator().manual_seed(0))[:1000].to(cells.device)]
     return Lesson(_looks(L, tokens, painted)[cells], (known[:, :3] - painted)[0].flatten(1).T[cells], _places(painted)[cells])
 
 def to_kin(
@@ -92,7 +91,6 @@ def to_kin(
     tokens: torch.Tensor, # (1, C, h/32, w/32), of the attention model
     painted: torch.Tensor, # (1, 3, h/8, w/8), L̂ab of the networks
     lessons: list[Lesson], # The first of this page, the others of other pages
-    doubt: tuple = (.05, .5), # Variance of what is known here, and on other pages; the kernel's is 1.1
     most: int = 2000, # Places to ask on other pages, as many on each
 ) -> torch.Tensor: # (1, 3, h/8, w/8), the error to expect
     "What known errors say of places that look alike (Gaussian process regression)."
@@ -100,7 +98,7 @@ def to_kin(
     look, off, place = (torch.cat([getattr(o, field) for o in lessons]) for field in ("look", "off", "place"))
     page = torch.cat([torch.full((len(o.look),), i, device=look.device) for i, o in enumerate(lessons)])
     near = .85 * torch.exp(-_apart(look, look) / 30 - 8 * torch.cdist(place, place)) * (page[:, None] == page)
-    kernel = _alike(look, look) + near + torch.where(page == 0, *torch.tensor(doubt, device=look.device)).diag()
+    kernel = _alike(look, look) + near + torch.where(page == 0, .05, .5).diag()  # doubt: the variance of what is known here, and on other pages
     weights = torch.cholesky_solve(off, torch.linalg.cholesky(kernel))
     return torch.cat([_alike(l, look) @ weights for l in _looks(L, tokens, painted).split(512)]).T.reshape(painted.shape)
 
@@ -108,10 +106,9 @@ def to_neighbours(
     guide: torch.Tensor, # (1, 1, h, w), L* 0..100
     off: torch.Tensor, # (1, C, h, w), errors where they are known
     mask: torch.Tensor, # (1, 1, h, w), 1 where they are, else 0
-    outline: float = 2., # The change of L* from a cell to the next that holds back most of a flow
 ) -> torch.Tensor: # (1, C, h, w), the error to expect
     "What known errors say of the places around them (Levin et al., 2004, with errors for colours)."
-    return flow_along(guide, off, 100 * mask, outline, fade=.8 / len(guide[0, 0])**2) if mask.any() else torch.zeros_like(off)
+    return flow_along(guide, off, 100 * mask, outline=2., fade=.8 / len(guide[0, 0])**2) if mask.any() else torch.zeros_like(off)
 
 def correct(
     L: torch.Tensor, # (1, 1, h, w), the working page as printed

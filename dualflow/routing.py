@@ -89,6 +89,7 @@ def refine_attention(
     epochs: int = 2,
     views: int = None, # Views an epoch, instead of the preset's
     workers: int = 0, # Processes that prepare views
+    cache_mb: int = 3000, # Memory for decoded pages of a folder
     seed: int = 0,
     device=None,
     **versions, # To refine and to judge by, as primary="002"; the latest of the others
@@ -99,7 +100,7 @@ def refine_attention(
     recipe, space, started = PRESETS[preset], Workspace(dataset_dir), now()
     models, views = Versions(space.models), views or recipe["views"]
     chosen = models.choose(**versions)
-    dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, torch.device(device or pick_device()))
+    dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, torch.device(device or pick_device()), cache_mb=cache_mb)
     set_seed(seed)
     trainer = RoutingTrainer(models.load(chosen).to(memory_format=torch.channels_last)).to(dls.device)
     learn = Learner(dls, trainer, loss_func=trainer.loss, opt_func=Muon, cbs=SeedEpochs(), splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]])

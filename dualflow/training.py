@@ -93,12 +93,11 @@ class DualFlowTrainer(nn.Module):
     def __init__(self,
         nets: Networks,
         trains: tuple, # Names of networks: attention, gate, primary, secondary
-        patches: int = 2, # Priority patches a view
         drop_known: float = .35, # How often a patch is hidden from the secondary
         turn: bool = True, # Turn hues at random while the colorizers learn
     ):
         super().__init__()
-        self.nets, self.trains, self.patches, self.drop_known, self.turn = nets, trains, patches, drop_known, turn
+        self.nets, self.trains, self.drop_known, self.turn = nets, trains, drop_known, turn
         self.reach = max(["attention", "gate", "primary", "secondary"].index(o) for o in trains)
         for name, net in nets.named_children(): net.requires_grad_(name in trains)
 
@@ -108,11 +107,11 @@ class DualFlowTrainer(nn.Module):
         return self
 
     def choose(self, importance):
-        "Corners (view, top, left) of priority patches, in pixels; varied by noise while training."
+        "Corners (view, top, left) of two priority patches a view, in pixels; varied by noise while training."
         importance = importance.detach().cpu()  # many small steps: a GPU would be slow at them
         noise = torch.rand_like(importance) * 1.6 + .2 if self.training else 1.
         return [(i, r * CELL, c * CELL) for i, o in enumerate((importance * noise)[:, 0])
-                for r, c, _ in choose_patches(o, budget=self.patches * PATCH**2 / (o.numel() * CELL**2) + 1e-3)[:self.patches]]
+                for r, c, _ in choose_patches(o, budget=2 * PATCH**2 / (o.numel() * CELL**2) + 1e-3)[:2]]
 
     def forward(self, L, truth=None): # truth (B, 5, H, W): show the secondary some of it
         with half_precision(L.device):
@@ -243,10 +242,9 @@ def view_grid(
     trainer: DualFlowTrainer,
     L: torch.Tensor, # (B, 1, H, W)
     truth: torch.Tensor, # (B, 5, H, W)
-    most: int = 4, # Views to show
 ) -> Image.Image: # Columns: views; rows: printed, composed from the latest colours, true
-    "What the networks make of some views, as a picture."
-    L, truth = L[:most], truth[:most]
+    "What the networks make of four views, as a picture."
+    L, truth = L[:4], truth[:4]
     was = trainer.training
     out = trainer.eval()(L)
     trainer.train(was)
@@ -312,6 +310,7 @@ def train_stage(
     epochs: int = None, # Instead of the preset's
     views: int = None, # Instead of the preset's
     workers: int = 0, # Processes that prepare views
+    cache_mb: int = 3000, # Memory for decoded pages of a folder
     seed: int = 0,
     device=None,
     tensorboard: bool = False, # Write curves for TensorBoard to `training/logs`
@@ -324,7 +323,7 @@ def train_stage(
     if stage not in recipe["epochs"]: raise DualflowError(f"preset '{preset}' does not train the {stage} stage, only {', '.join(recipe['epochs'])}")
     if recipe["networks"] is None and not start: raise DualflowError(f"preset '{preset}' takes trained weights on; say which (start)")
     epochs, views, lr, device = epochs or recipe["epochs"][stage], views or recipe["views"], recipe["lr"], torch.device(device or pick_device())
-    dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0))
+    dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0), cache_mb)
     space.create()
     given, models, order = stage_folders(start) if start else {}, Versions(space.models), list(STAGES)
     settings = dict(preset=preset, epochs=epochs, views=views, seed=seed, start=digest(Networks.load(given, tuple(given)), given) if given else None)

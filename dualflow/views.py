@@ -31,7 +31,7 @@ class PageViews(torch.utils.data.Dataset):
         views: int, # Length of an epoch
         size: int = 512, # S, pixels, a multiple of 32
         fixed: bool = False, # The same views every time, as validation needs
-        cache_mb: int = 3000, # Keep decoded pages in memory up to this
+        cache_mb: float = 3000, # Keep decoded pages in memory up to this
         seed: int = 0,
         panels: float = 0, # Share of the views over which panels of other pages are laid
     ):
@@ -75,6 +75,7 @@ def page_loaders(
     seed: int = 0, # Of the views
     device=None, # Where to print and train
     panels: float = 0, # Share of the training views over which panels of other pages are laid
+    cache_mb: int = 3000, # Keep decoded pages of a folder in memory up to this, and an eighth more to validate on
 ) -> DataLoaders: # Training and validation
     "fastai loaders of printed views; validation pages come from chapters held out."
     rank, world = rank_distrib(), max(1, num_distrib())  # which of how many processes this is
@@ -87,7 +88,7 @@ def page_loaders(
         sets = ShardViews(train, size, panels=panels), ShardViews(valid if len(valid) else train, size, fixed=True)
     else:
         train, valid = (DatasetLoader(dataset_dir, split=o) for o in ("train", "valid"))
-        sets = PageViews(train, views, size, seed=seed, panels=panels), PageViews(valid if len(valid) else train, fixed, size, fixed=True)
+        sets = PageViews(train, views, size, cache_mb=cache_mb, seed=seed, panels=panels), PageViews(valid if len(valid) else train, fixed, size, fixed=True, cache_mb=cache_mb / 8)
         if workers:
             for o in sets: o.fill()
     loaders = [DataLoader(o, bs=bs, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device) for i, o in enumerate(sets)]
