@@ -10,6 +10,7 @@ __all__ = ['WORDS', 'MAX_DEMO_PIXELS', 'MAX_FILE_SIZE', 'BRUSH_HEIGHT', 'load_fl
            'colour_upload', 'sample_pages', 'build_demo', 'launch_options', 'launch']
 
 # %% ../nbs/09a_app.ipynb #e2aafcfd
+import secrets
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from .core import DualflowError, grey_image, load_page
+from .core import DualflowError, grey_image, load_page, save_page
 from .drawing import draw_page
 from .explore import attention_image, plan_image, primary_image, regions_image, secondary_image
 from .pipeline import EMBEDDED, DualFlow, has_colour
@@ -197,7 +198,9 @@ def build_demo(
             with gr.Row(): layers = [picture(o) for o in ("attention", "regions", "plan")]
             with gr.Row(): layers += [picture(o) for o in ("primary", "secondary")] + [full := picture("fused", "png", elem_id="fused")]
         def answer(path, budget, references=None, request: gr.Request = None, painted=None):
-            return *colour_upload(path, budget, weights, preferred_language(request.headers.get("accept-language")), painted, references or ()), path
+            (before, after), report, _, *how = colour_upload(path, budget, weights, preferred_language(request.headers.get("accept-language")), painted, references or ())
+            file = save_page(after, Path(full.GRADIO_CACHE, secrets.token_hex(), f"{Path(path).stem}_colored.png"))  # a download gets the name of the file
+            return (before, file), report, file, *how, path
         def answer_again(path, budget, references, painted, request: gr.Request): return answer(path, budget, references, request, painted or {"layers": []})
         def clean(pair): return reduced(pair[1]) if pair else None
         shown, one_by_one = [compare, words, full, *layers[:5], coloured], dict(concurrency_limit=1, concurrency_id="colour")

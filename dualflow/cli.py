@@ -213,7 +213,7 @@ CURVES = opt("--tensorboard", action="store_true", help="write curves for Tensor
 CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: the latest") for o in ("attention", "primary", "secondary"))
 
 def _train(stages, start=None, **options):
-    from dualflow.training import PRESETS, train_stage
+    from dualflow.runs import PRESETS, train_stage
     start = start or ("embedded" if PRESETS[options["preset"]]["networks"] is None else None)
     if start:
         from dualflow.pipeline import find_weights
@@ -244,7 +244,7 @@ def train(source_dir, **options):
     "Make a dataset of your pages, train the preset's stages in sequence, then colour some pages that were held out."
     from dualflow.core import DualflowError
     from dualflow.streaming import INDEX
-    from dualflow.training import PRESETS
+    from dualflow.runs import PRESETS
     if source_dir and WORLD > 1: raise DualflowError("several processes train on a dataset that is there already; make it with dualflow-create-dataset")
     if source_dir: create_dataset.function(source_dir, options["dataset_dir"], "mixed")
     _train(PRESETS[options["preset"]]["epochs"], **options)

@@ -27,7 +27,7 @@ def _lab_image(lab, size): return to_image(into_gamut(lab)[..., :size[1], :size[
 
 def attention_image(result: Result) -> Image.Image: # At working size
     "Importance as heat over the page: bright is where colour detail is expected."
-    size = result.size[::-1]
+    size = result.attention.shape[::-1]
     heat = result.attention.importance / result.attention.importance.max().clamp(min=1e-6)
     heat = F.interpolate(heat[None, None], scale_factor=16, mode="bilinear")[0, 0, :size[1], :size[0]]
     warm = Image.fromarray((colormaps["inferno"](heat.numpy())[..., :3] * 255).astype(np.uint8))
@@ -35,7 +35,7 @@ def attention_image(result: Result) -> Image.Image: # At working size
 
 def regions_image(result: Result) -> Image.Image: # At working size
     "The priority patches as boxes on the page, numbered by what they gain."
-    size, s = result.size[::-1], result.attention.scale
+    size, s = result.attention.shape[::-1], result.attention.scale
     page = result.attention.image.convert("RGB").resize(size)
     draw = ImageDraw.Draw(page)
     for i, o in enumerate(result.regions, 1):
@@ -46,24 +46,24 @@ def regions_image(result: Result) -> Image.Image: # At working size
 
 def plan_image(result: Result) -> Image.Image: # At working size
     "The colour plan: what the attention model expects each 16-pixel cell to be, under the ink."
-    plan, passes = result.attention.plan, F.avg_pool2d(transmission(result.L, result.gate), 16).cpu()
+    plan, passes = result.attention.plan, F.avg_pool2d(transmission(result.attention.L, result.gate), 16).cpu()
     image = to_image(into_gamut(compose(plan[None], passes[..., :plan.shape[1], :plan.shape[2]])))
-    return image.resize((16 * image.width, 16 * image.height), Image.Resampling.NEAREST).crop((0, 0, *result.size[::-1]))
+    return image.resize((16 * image.width, 16 * image.height), Image.Resampling.NEAREST).crop((0, 0, *result.attention.shape[::-1]))
 
 def secondary_image(result: Result) -> Image.Image: # At working size
     "What the secondary painted, at its own eighth of the resolution, under the ink."
-    passes = transmission(result.L, result.gate)
-    return _lab_image(compose(F.interpolate(result.secondary, scale_factor=8, mode="nearest"), passes).cpu(), result.size[::-1])
+    passes = transmission(result.attention.L, result.gate)
+    return _lab_image(compose(F.interpolate(result.secondary, scale_factor=8, mode="nearest"), passes).cpu(), result.attention.shape[::-1])
 
 def primary_image(result: Result) -> Image.Image: # At working size
     "What the primary painted, in place on the grey page."
-    lab = torch.cat([result.L, torch.zeros_like(result.L), torch.zeros_like(result.L)], 1)
-    made = F.interpolate(result.primary, scale_factor=2, mode="bilinear") if result.corners else result.primary
-    passes = transmission(result.L, result.gate)
-    for (t, l), patch in zip(result.corners, made):
+    lab = torch.cat([result.attention.L, torch.zeros_like(result.attention.L), torch.zeros_like(result.attention.L)], 1)
+    made = F.interpolate(result.primary, scale_factor=2, mode="bilinear") if result.regions.corners else result.primary
+    passes = transmission(result.attention.L, result.gate)
+    for (t, l), patch in zip(result.regions.corners, made):
         place = ..., slice(t, t + patch.shape[-2]), slice(l, l + patch.shape[-1])
         lab[place] = compose(patch[None], passes[place])
-    return _lab_image(lab.cpu(), result.size[::-1])
+    return _lab_image(lab.cpu(), result.attention.shape[::-1])
 
 LAYERS = {"attention": attention_image, "regions": regions_image, "plan": plan_image, "primary": primary_image,
           "secondary": secondary_image, "fused": lambda result: result.image} # Everything there is to see of a result
@@ -75,7 +75,7 @@ def show_layers(
 ) -> Figure:
     "All layers of a result side by side."
     if axes is None:
-        w, h = result.size[::-1]
+        w, h = result.attention.shape[::-1]
         axes = Figure(figsize=(11, 11 / 3 * h / w * 2 + .6), layout="constrained").subplots(2, 3).flat
     for ax, (name, picture) in zip(axes, LAYERS.items()):
         ax.imshow(picture(result)); ax.set_title(name); ax.axis("off")
@@ -92,7 +92,7 @@ def attended(
 ) -> torch.Tensor: # (heads, H/32, W/32), each sums to 1
     "What the token at (x, y) looks at, by head."
     model = flow.nets.attention
-    _, tokens = model.first_tokens(result.L)
+    _, tokens = model.first_tokens(result.attention.L)
     blocks = list(model.blocks)
     block = range(len(blocks))[block]
     for o in blocks[:block]: tokens = o(tokens)
@@ -109,7 +109,7 @@ def show_attended(
     figure: Figure = None, # Drawn anew; a new one if None
 ) -> Figure: # The page under the mean of all heads, then each head alone
     "What one place looks at, over the page and head by head."
-    looks, (w, h) = attended(flow, result, x, y, block), result.size[::-1]
+    looks, (w, h) = attended(flow, result, x, y, block), result.attention.shape[::-1]
     figure = figure or Figure(layout="constrained")
     figure.clear(); figure.set_size_inches(9, 3.6 * h / w + .4)
     half = -(-len(looks) // 2)
@@ -130,7 +130,7 @@ def click_attention(
     from matplotlib import pyplot
     result = flow.colorize(page)
     figure = pyplot.figure(layout="constrained")
-    show_attended(flow, result, *(o // 2 for o in result.size[::-1]), figure=figure)
+    show_attended(flow, result, *(o // 2 for o in result.attention.shape[::-1]), figure=figure)
     def answer(event):
         if event.inaxes is figure.axes[0] and event.xdata is not None:
             show_attended(flow, result, int(event.xdata), int(event.ydata), figure=figure)
@@ -146,10 +146,10 @@ def show_distances(
 ) -> Figure: # The plan from near, hues from afar, and what is made of the two
     "The colour plans between which the attention model divides the work."
     axes = Figure(figsize=(9, 4), layout="constrained").subplots(1, 3) if axes is None else axes
-    with torch.no_grad(): near, far = (flow.nets.attention.plan_from(result.L, share) for share in (1, FAR))
+    with torch.no_grad(): near, far = (flow.nets.attention.plan_from(result.attention.L, share) for share in (1, FAR))
     far[:, 0] = 70
     for ax, plan, title in zip(axes, (near, far, result.attention.plan[None]), ("from near", f"hues at {FAR:.0%} of its size", "lightness from near, hues from afar")):
-        ax.imshow(_lab_image(F.interpolate(plan.cpu(), size=result.L.shape[-2:], mode="nearest"), result.size[::-1])); ax.set_title(title, fontsize=9); ax.axis("off")
+        ax.imshow(_lab_image(F.interpolate(plan.cpu(), size=result.attention.L.shape[-2:], mode="nearest"), result.attention.shape[::-1])); ax.set_title(title, fontsize=9); ax.axis("off")
     return ax.figure
 
 # %% ../nbs/09_explore.ipynb #2b898195

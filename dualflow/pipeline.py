@@ -52,19 +52,15 @@ class Result:
     image: Image.Image      # The coloured page, at its original size
     attention: AttentionMap # Importance and colour plan of the page
     regions: Regions        # Priority patches, in pixels of the original page
-    L: torch.Tensor         # (1, 1, h, w), the working page, padded
-    gate: torch.Tensor      # (1, 1, h, w), its ink gate
-    tokens: torch.Tensor    # (1, C, h/32, w/32), what the attention model knows about it
+    gate: torch.Tensor      # (1, 1, h, w), the ink gate of the working page
     primary: torch.Tensor   # (N, 3, p/2, p/2), L̂ab of the patches
     secondary: torch.Tensor # (1, 3, h/8, w/8), L̂ab of the page
     fused: Fused            # Both on one canvas, with the coherence report
-    corners: list           # (top, left) of the patches on the working page
     seconds: dict           # What each step took
-    size: tuple[int, int]   # (h, w) of the working page before padding
 
     @property
     def report(self) -> dict: # {"seam", "offset", "harmonised", "primary_share"} of what is seen, see `check_coherence`
-        page = ..., *(slice(-(-o // 2)) for o in self.size)
+        page = ..., *(slice(-(-o // 2)) for o in self.attention.shape)
         return check_coherence(self.fused.colour[page], self.fused.weight[page], self.fused.moved[page])
 
 def _to_cells(importance, shape):
@@ -153,8 +149,8 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         color = color.resize(working_size(color.size, height), Image.Resampling.LANCZOS)  # dots and lines as thick as on any page
         like = working_page(page_lightness(like), height)[0]
         result = self.colorize(grey_image(print_alike(color, like)), **options)
-        known = known_colour(page_lab(color), torch.ones(1, 1, color.height, color.width), transmission(result.L, result.gate), result.size)
-        return take_lesson(result.L, result.tokens, F.avg_pool2d(result.fused.colour, 4), known)
+        known = known_colour(page_lab(color), torch.ones(1, 1, color.height, color.width), transmission(result.attention.L, result.gate), result.attention.shape)
+        return take_lesson(result.attention.L, result.attention.out.tokens, F.avg_pool2d(result.fused.colour, 4), known)
 
     @torch.no_grad()
     def colorize(self,
@@ -204,7 +200,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
             fused = replace(fused, colour=torch.cat([guided[:, :1].clamp(0, 100), guided[:, 1:]], 1))
         done = finish_page(fused.colour[..., :-(-h // 2), :-(-w // 2)], gate[..., :h, :w], page_lightness(image).to(self.device))
         mark("fusion")
-        return Result(done, seen, regions, L, gate, tokens, primary.colour, secondary, fused, regions.corners, marks, (h, w))
+        return Result(done, seen, regions, gate, primary.colour, secondary, fused, marks)
 
     __call__ = colorize
 

@@ -31,10 +31,10 @@ def _colour(flow, bw, lab, detail, budget, importance):
     with suppress(OSError): Path("/proc/self/clear_refs").write_text("5")  # on Linux the peak starts anew here; elsewhere it is the most so far
     result = flow.colorize(bw, budget, importance=importance)
     memory, covered, side = peak_memory(), torch.zeros(detail.shape, dtype=torch.bool), PATCH // CELL
-    for t, l in result.corners: covered[t // CELL:t // CELL + side, l // CELL:l // CELL + side] = True
+    for t, l in result.regions.corners: covered[t // CELL:t // CELL + side, l // CELL:l // CELL + side] = True
     error = torch.from_numpy(delta_e(page_lab(result.image), lab)).float()
     weight = F.interpolate(detail[None, None] + 1e-6, size=error.shape, mode="bilinear")[0, 0]
-    return {"area": covered.float().mean().item(), "patches": len(result.corners), "detail": (detail[covered].sum() / detail.sum().clamp(min=1e-6)).item(),
+    return {"area": covered.float().mean().item(), "patches": len(result.regions.corners), "detail": (detail[covered].sum() / detail.sum().clamp(min=1e-6)).item(),
             "psnr": psnr(to_tensor(result.image), lab_to_rgb(lab), 1.).item(), "ciede2000": error.mean().item(), "ciede2000_detail": ((error * weight).sum() / weight.sum()).item(),
             "seconds": sum(result.seconds.values()), "memory": memory}, error
 

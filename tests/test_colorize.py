@@ -95,7 +95,7 @@ def test_a_strip_is_coloured_as_its_pages_are(flow):
     strip = Image.new("L", (256, 352 * 5))
     for i, o in enumerate(pages): strip.paste(o, (0, 352 * i))
     result = flow.colorize(strip, height=352)
-    assert result.size[1] > 170 and result.image.size == strip.size
+    assert result.attention.shape[1] > 170 and result.image.size == strip.size
     chroma = lambda o: page_lab(o)[:, 1:].norm(dim=1).mean().item()
     assert chroma(result.image) > .5 * np.mean([chroma(flow.colorize(o, height=352).image) for o in pages])
 
@@ -218,7 +218,7 @@ def test_the_brief_word_for_word(tmp_path, flow):
     secondary_colors = secondary_model.predict(important_regions, primary_colors)
     fused, whole = merge_colorizations(primary_colors, secondary_colors), flow.colorize(SAMPLES[0])
     assert important_regions == whole.regions and torch.equal(secondary_colors, whole.secondary)
-    inside = find_paper(whole.L) == 0
+    inside = find_paper(whole.attention.L) == 0
     assert inside.float().mean() > .5 and torch.equal(fused.colour[:, :, inside[0, 0]], whole.fused.colour[:, :, inside[0, 0]])
     assert 0 < fused.report["primary_share"] < .31 and 0 < fused.report["harmonised"] < .4
 

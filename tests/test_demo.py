@@ -172,7 +172,7 @@ def test_browser_colours_a_page(browser, url, page):
     with tab.expect_download() as saved:
         picture.hover()
         tab.locator("#fused a[download]").first.click()
-    assert saved.value.suggested_filename.endswith(".png") and has_colour(Image.open(saved.value.path()))
+    assert saved.value.suggested_filename == f"{page.stem}_colored.png" and has_colour(Image.open(saved.value.path()))
     assert {o.hostname for o in asked if o.scheme.startswith("http")} == {"127.0.0.1"}
 
 

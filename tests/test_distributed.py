@@ -11,28 +11,29 @@ from dualflow.core import Workspace, load_page, save_page
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
 from dualflow.pipeline import DualFlow
+from dualflow.runs import PRESETS
 from dualflow.streaming import shard_dataset
-from dualflow.training import PRESETS
 
 # What should be equal has to be the same in both: statistics of batch normalisation, which CPUs cannot share, are held fixed;
 # the noise of scans, which each process draws for itself, is left out.
 TRAIN = """
 import sys, torch
+import dualflow.runs as runs
 import dualflow.training as training
-training.PRESETS["nano"]["bs"] = int(sys.argv[2])
+runs.PRESETS["nano"]["bs"] = int(sys.argv[2])
 train, forward, seen = training.DualFlowTrainer.train, training.DualFlowTrainer.forward, []
 training.DualFlowTrainer.train = lambda self, mode=True: train(self, False)
 def counted(self, L, truth=None):
     if torch.is_grad_enabled(): seen.append(len(L))
     return forward(self, L, truth)
 training.DualFlowTrainer.forward = counted
-loaders = training.page_loaders
+loaders = runs.page_loaders
 def still(*args):
     dls = loaders(*args)
     dls.train_ds.fixed = True
     return dls
-training.page_loaders = still
-done = training.train_stage("attention", sys.argv[1], "nano", epochs=2, views=32, device="cpu")
+runs.page_loaders = still
+done = runs.train_stage("attention", sys.argv[1], "nano", epochs=2, views=32, device="cpu")
 assert done["versions"] == {"attention": "001"}
 print("seen", sum(seen), file=sys.stderr)
 """

@@ -18,7 +18,7 @@ def run(notebook, log):
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_notebook(notebook, tmp_path):
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["nbdev.test", "dualflow.training", "dualflow.evaluation", "dualflow.explore"])  # imported once
+    processes.set_forkserver_preload(["nbdev.test", "dualflow.runs", "dualflow.evaluation", "dualflow.explore"])  # imported once
     process = processes.Process(target=run, args=(notebook, tmp_path / "log"))
     process.start(); process.join(600)
     alive, said = process.is_alive(), (tmp_path / "log").read_text()

@@ -6,7 +6,7 @@ import torch
 from fastai.callback.core import Callback
 from safetensors.torch import load_file
 
-from dualflow import training
+from dualflow import runs
 from dualflow.colorizers import STAGES, Networks
 from dualflow.versions import Versions
 from dualflow.core import DualflowError, save_page
@@ -31,21 +31,21 @@ def train(folder, where, resume=False, tensorboard=False):
     if where == "saving":  # the second checkpoint, after the log was written
         save, saved = torch.save, []
         torch.save = lambda *args: saved.append(args) or (kill() if len(saved) == 2 else save(*args))
-    elif where == "done": training.Versions.save = kill
+    elif where == "done": runs.Versions.save = kill
     elif where is not None:
-        learner = training.stage_learner
+        learner = runs.stage_learner
         def watched(*args):
             learn = learner(*args)
             learn.add_cb(KillAt(where))
             return learn
-        training.stage_learner = watched
+        runs.stage_learner = watched
     sys.stdout = open(folder / "said.txt", "w")
-    training.train_stage("joint", folder / "dataset", "nano", epochs=3, views=16, device="cpu", resume=resume, tensorboard=tensorboard)
+    runs.train_stage("joint", folder / "dataset", "nano", epochs=3, views=16, device="cpu", resume=resume, tensorboard=tensorboard)
 
 
 def run(*args, **options) -> int: # Exit code
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["dualflow.training"])  # imported once
+    processes.set_forkserver_preload(["dualflow.runs"])  # imported once
     process = processes.Process(target=train, args=args, kwargs=options)
     process.start(); process.join()
     return process.exitcode
@@ -57,7 +57,7 @@ def dataset(tmp_path_factory):
     for i in range(4): save_page(draw_page(i, size=(256, 320)).color, folder / f"mine/chapter_{i // 2}/p{i}.png")
     create_dataset(folder / "mine", folder / "dataset")
     torch.manual_seed(0)
-    Versions(folder / "models").save(Networks(**training.PRESETS["nano"]["networks"]), STAGES, {"started": "before"})
+    Versions(folder / "models").save(Networks(**runs.PRESETS["nano"]["networks"]), STAGES, {"started": "before"})
     return folder
 
 
@@ -104,4 +104,4 @@ def test_curves_and_the_best(uncut):
 def test_without_tensorboard_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     monkeypatch.delitem(sys.modules, "fastai.callback.tensorboard", raising=False)
-    with pytest.raises(DualflowError, match=r"dualflow\[training\]"): training.curves(tmp_path)
+    with pytest.raises(DualflowError, match=r"dualflow\[training\]"): runs.curves(tmp_path)

@@ -12,7 +12,8 @@ from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
 from dualflow.colorizers import InkGate, Networks
 from dualflow.pipeline import DualFlow
-from dualflow.training import GATE_RATE, PRESETS, TRAINS, DualFlowTrainer, Keep, stage_learner, train_stage, true_places
+from dualflow.runs import PRESETS, Keep, train_stage
+from dualflow.training import GATE_RATE, TRAINS, DualFlowTrainer, stage_learner, true_places
 from dualflow.versions import Versions, digest
 from dualflow.views import page_loaders
 
@@ -169,7 +170,7 @@ def test_resume_keeps_a_finished_run_and_refuses_what_does_not_fit(dataset, caps
     train_stage("attention", dataset, "nano", epochs=2, views=8)
     models = Versions(space.models)
     whole, names = models.load(models.choose(["attention"])).attention.state_dict(), models.names("attention")
-    # A finished run is left as it is; going on after a cut between epochs is tried in 07_training.
+    # A finished run is left as it is; going on after a cut between epochs is tried in 07a_runs.
     state = torch.load(space.checkpoints / "attention.pt", weights_only=True)
     assert state["epoch"] == 2
     train_stage("attention", dataset, "nano", epochs=2, views=8, resume=True)
