@@ -1,25 +1,33 @@
-"Makes nbs/images/overview.png, the picture of the README, from a sample page and the embedded weights."
+"Makes the pictures of the README, nbs/images/overview.png and moods.jpg, from a sample page and the embedded weights."
 from pathlib import Path
 
 from PIL import Image
 
 from dualflow.explore import attention_image, primary_image
-from dualflow.pipeline import DualFlow
+from dualflow.pipeline import load_flow
 
 ROOT = Path(__file__).parents[1]
+PAGE = Image.open(ROOT / "data/samples/page_03.png")
+MOODS = (222, 195, 150), (225, 162, 137), (114, 131, 173), (172, 180, 145)  # sun, dusk, night, forest
 
 
-def overview(page, width=330, gap=10):
-    "A page as printed, where the method looks, what the primary paints, and the result, side by side."
-    result = DualFlow.from_pretrained().colorize(page)
-    steps = [result.attention.image.convert("RGB"), attention_image(result), primary_image(result), result.image]
-    height = round(width * page.height / page.width)
-    sheet = Image.new("RGB", (4 * width + 3 * gap, height), "white")
-    for i, o in enumerate(steps): sheet.paste(o.resize((width, height), Image.Resampling.LANCZOS), (i * (width + gap), 0))
+def strip(pictures, width=330, gap=10):
+    "Pictures of one page side by side."
+    height = round(width * PAGE.height / PAGE.width)
+    sheet = Image.new("RGB", (len(pictures) * (width + gap) - gap, height), "white")
+    for i, o in enumerate(pictures): sheet.paste(o.resize((width, height), Image.Resampling.LANCZOS), (i * (width + gap), 0))
     return sheet
 
 
+def overview():
+    "A page as printed, where the method looks, what the primary paints, and the result."
+    result = load_flow(None).colorize(PAGE)
+    return strip([result.attention.image.convert("RGB"), attention_image(result), primary_image(result), result.image])
+
+
+def moods(): return strip([load_flow(None).colorize(PAGE, mood=o).image for o in MOODS])
+
+
 if __name__ == "__main__":
-    target = ROOT / "nbs/images/overview.png"
-    target.parent.mkdir(exist_ok=True)
-    overview(Image.open(ROOT / "data/samples/page_03.png")).save(target, optimize=True)
+    overview().save(ROOT / "nbs/images/overview.png", optimize=True)
+    moods().save(ROOT / "nbs/images/moods.jpg", quality=88, optimize=True)

@@ -95,14 +95,15 @@ def _in_colour(paths):
          opt("--output", required=True, help="a file for a page, a CBZ for a CBZ or PDF, a folder for a folder"),
          BUDGET, VIVID,
          opt("--all", action="store_true", help="colour pages that are in colour already, too"),
+         opt("--mood", help="the overall colour of the pages, such as tan or '#e0c8a0', or a picture in colour to take it from"),
          opt("--hints", help="for a single page: a picture of its size, transparent but where you painted colours"),
          REFERENCE,
          opt("--consistent", action="store_true", help="follow the pages of the input that are in colour already, from each onwards, too"), WEIGHTS)
-def colorize(input, output, budget, vivid, all, hints, reference, consistent, weights):
+def colorize(input, output, budget, vivid, all, mood, hints, reference, consistent, weights):
     "Colour a black-and-white page, a folder of pages, a CBZ or a PDF."
     from dualflow.books import check_output, colour_book
     from dualflow.core import DualflowError, load_page
-    from dualflow.guidance import hint_sheet
+    from dualflow.guidance import hint_sheet, read_mood
     from dualflow.sources import find_pages
     def fail(e): print(f"error: {e}", file=sys.stderr, flush=True)
     unread = []
@@ -114,8 +115,8 @@ def colorize(input, output, budget, vivid, all, hints, reference, consistent, we
     if consistent and WORLD > 1: raise DualflowError("--consistent follows the pages in their order: start a single process")
     if hints and len(pages) != 1: raise DualflowError(f"{hints}: hints are for a single page, and {input} has {len(pages)}; colour that page alone")
     sheet = hint_sheet(hints, load_page(pages[0].read(), name=pages[0].label).size) if hints else None
-    references = _in_colour(reference)
-    written, lost = colour_book(_load_flow(weights), pages, input, output, _say, fail, all, sheet, references, consistent, (RANK, WORLD), budget=budget, vivid=vivid)
+    references, mood = _in_colour(reference), read_mood(mood) if mood else None
+    written, lost = colour_book(_load_flow(weights), pages, input, output, _say, fail, all, sheet, references, consistent, (RANK, WORLD), budget=budget, vivid=vivid, mood=mood)
     lost += len(unread)
     if RANK == 0: print(f"{written} of {len(pages)} pages written to {output}" + f"; {lost} failed" * (lost > 0))
     return 1 if lost else 0
@@ -243,8 +244,8 @@ def train_colorization(mode, **options):
 def train(source_dir, **options):
     "Make a dataset of your pages, train the preset's stages in sequence, then colour some pages that were held out."
     from dualflow.core import DualflowError
-    from dualflow.streaming import INDEX
     from dualflow.runs import PRESETS
+    from dualflow.streaming import INDEX
     if source_dir and WORLD > 1: raise DualflowError("several processes train on a dataset that is there already; make it with dualflow-create-dataset")
     if source_dir: create_dataset.function(source_dir, options["dataset_dir"], "mixed")
     _train(PRESETS[options["preset"]]["epochs"], **options)
@@ -286,7 +287,7 @@ def evaluate(dataset_dir, weights, styles, pages, budget, vivid, reference, save
 @command(WEIGHTS, opt("--width", type=whole(32), default=992), opt("--height", type=whole(32), default=1401), opt("--repeat", type=whole(1), default=3, help="times to run"),
          opt("--streaming", action="store_true", help="instead: pages a second from a folder, from shards and from a cache, and the memory they take"),
          opt("--routers", action="store_true", help="instead: compare random, simple, learned and ideal choices of patches on the pages of --dataset_dir"),
-         opt("--guidance", action="store_true", help="instead: what 5, 20 and 100 true colours, or 1 and 6 reference pages, bring on the pages of --dataset_dir, reduced to --height"),
+         opt("--guidance", action="store_true", help="instead: what a mood, 5, 20 and 100 true colours, or 1 and 6 reference pages bring on the pages of --dataset_dir, reduced to --height"),
          opt("--dataset_dir", help="with --routers or --guidance: folder of a dataset; its colour halves are the truth"),
          opt("--pages", type=whole(1), default=8, help="with --routers or --guidance: look at this many pages, spread evenly"),
          opt("--style", default="screentone", choices=("gray", "lineart", "screentone"), help="with --routers or --guidance: print the pages in this style"),

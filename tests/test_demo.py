@@ -110,6 +110,10 @@ def test_client(url, page, broken, capfd):
     (before, after), words, full, *layers = client.predict(handle_file(page), .3, api_name="/colour")
     assert has_colour(Image.open(full)) and Image.open(full).format == "PNG" and len(layers) == PICTURES - 3
     assert "352 × 496" in words
+    night = client.predict(handle_file(page), .3, None, "🌙", api_name="/colour")[2]
+    warmth = lambda file: np.subtract(*np.asarray(Image.open(file)).astype(int).mean((0, 1))[[0, 2]])
+    assert warmth(night) < warmth(full) - 15
+    with pytest.raises(AppError): client.predict(handle_file(page), .3, None, "🌋", api_name="/colour")
     capfd.readouterr()
     with pytest.raises(AppError, match="broken.png.*(damaged|cut short)") as e: client.predict(handle_file(broken), .3, api_name="/colour")
     said = "".join(capfd.readouterr())
@@ -232,9 +236,14 @@ def test_browser_speaks_french_and_tries_an_example(browser, url):
     assert tab.locator("#colour").inner_text().strip() == WORDS["fr"]["colour"]
     tab.locator("#samples img").first.click()
     tab.locator("#page img").first.wait_for()
+    assert WORDS["fr"]["mood"] in tab.locator("#mood").inner_text()
+    tab.locator("#mood label").nth(3).click()  # night
     tab.locator("#colour").click()
-    tab.locator("#fused img").first.wait_for(timeout=180_000)
+    picture = tab.locator("#fused img").first
+    picture.wait_for(timeout=180_000)
     assert "pixels, coloriés en" in tab.locator("#report").inner_text()
+    red, _, blue = np.asarray(Image.open(io.BytesIO(tab.request.get(picture.get_attribute("src")).body()))).astype(int).mean((0, 1))
+    assert blue > red + 5
 
 
 def test_browser_on_a_phone(browser, url):

@@ -4,6 +4,7 @@ import json, struct, zipfile, zlib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, strategies as st
 from PIL import Image, ImageDraw
 
 from commands import command
@@ -12,7 +13,7 @@ from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_l
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_dataset
-from dualflow.guidance import Lesson, correct, hint_sheet, take_lesson, to_kin
+from dualflow.guidance import Lesson, correct, hint_sheet, read_mood, set_mood, take_lesson, to_kin
 from dualflow.metrics import colour_accuracy
 from dualflow.pipeline import DualFlow
 from dualflow.printing import STYLES, manga_bw
@@ -36,6 +37,55 @@ def test_without_guidance_nothing_changes(flow, page, alone):
     "No hints, an empty sheet, no points, no reference: the same bits."
     for options in (dict(hints=None), dict(hints=[]), dict(hints=Image.new("RGBA", SIZE)), dict(reference=[])):
         assert flow.colorize(page.convert("L"), **options).image.tobytes() == alone.image.tobytes(), options
+
+
+@given(st.integers(0, 2**31), st.tuples(*[st.integers(0, 255)] * 3))
+def test_a_mood_moves_all_alike_but_paper(seed, rgb):
+    "The mean is the mood's, what lay between two places lies between them still, lightness and paper stay."
+    rng = torch.Generator().manual_seed(seed)
+    colour, paper = 40 * torch.randn(1, 3, 12, 9, generator=rng), (torch.rand(1, 1, 12, 9, generator=rng) < .3).float()
+    mood = read_mood(rgb)
+    done, free = set_mood(colour, mood, paper), paper[0, 0] == 0
+    moved = (done - colour)[0, 1:, free]
+    assert torch.allclose(done[0, 1:, free].mean(1), mood, atol=1e-3) and torch.allclose(moved, moved[:, :1].expand_as(moved), atol=1e-3)
+    assert torch.equal(done[:, 0], colour[:, 0]) and torch.equal(done[0, :, ~free], colour[0, :, ~free])
+    assert torch.equal(set_mood(colour, mood, torch.ones_like(paper)), colour)  # nothing but paper
+
+
+def test_a_mood_is_a_colour_or_a_picture_of_it(tmp_path):
+    Image.new("RGB", (40, 30), (210, 180, 140)).save(tmp_path / "mood.png")
+    same = [read_mood(o) for o in ((210, 180, 140), [210, 180, 140], tuple(np.array([210, 180, 140])), "tan", "#d2b48c", tmp_path / "mood.png", str(tmp_path / "mood.png"), Image.open(tmp_path / "mood.png"))]
+    assert all(torch.allclose(o, same[0], atol=.01) for o in same) and same[0][1] > 20
+    for wrong, words in (("no.png", "neither a colour"), ((1, 2), "not .r, g, b."), ((300, 0, 0), "0..255"), ((1., 2., 3.), "whole numbers"), (7, "no page")):
+        with pytest.raises(DualflowError, match=words): read_mood(wrong)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(DualflowError, match="broken.png"): read_mood(tmp_path / "broken.png")
+
+
+def test_its_own_mood_brings_a_page_closer(flow, page, alone):
+    "Two true numbers help; a mood moves the page to its colour; margins stay white, and hints keep their word."
+    told = flow.colorize(page.convert("L"), mood=page)
+    off = lambda o: (page_lab(o.image)[:, 1:] - page_lab(page)[:, 1:]).square().sum(1).mean().item()
+    assert off(told) < .95 * off(alone)
+    dusk, night = (flow.colorize(page.convert("L"), mood=o).image for o in ("#e1a289", "#7283ad"))
+    mean = lambda o: page_lab(o)[0, 1:].mean((1, 2))
+    assert (mean(dusk) - mean(night))[0] > 8 and (mean(dusk) - mean(night))[1] > 25
+    white = np.asarray(page).min(2) > 252
+    assert white.mean() > .05 and np.abs(np.asarray(night).astype(int) - 255)[white].mean() < 3
+    hinted = flow.colorize(page.convert("L"), mood="#7283ad", hints=[(160, 300, (200, 30, 40))]).image
+    assert page_lab(hinted)[0, 1, 298:302, 158:162].mean() > page_lab(night)[0, 1, 298:302, 158:162].mean() + 20
+
+
+def test_the_command_takes_a_mood(tmp_path, page):
+    page.convert("L").save(tmp_path / "page.png"); page.save(tmp_path / "like.png")
+    def run(mood): return command("colorize", "--input", tmp_path / "page.png", "--output", tmp_path / "out.png", "--mood", mood), tmp_path / "out.png"
+    mean = lambda file: page_lab(load_page(file))[0, 2].mean().item()
+    done, file = run("#7283ad")
+    assert done.returncode == 0 and (blue := mean(file)) < -5
+    done, file = run(tmp_path / "like.png")
+    assert done.returncode == 0 and mean(file) > blue + 10
+    done, _ = run("nocolour")
+    assert done.returncode == 1 and "nocolour: neither a colour" in done.stderr and "loaded" not in done.stdout  # told before anything is read
 
 
 @pytest.mark.parametrize("as_points", [True, False])
