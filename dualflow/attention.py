@@ -182,6 +182,8 @@ class AttentionModel(nn.Module):
         "Look at one page. Raises `PageError` if it cannot be read."
         image = load_page(getattr(page, "bw", page)).convert("L")
         L, (h, w) = working_page(page_lightness(image).to(next(self.parameters()).device), height)
+        was = self.training
         with half_precision(L.device): out = self.eval()(L)
+        self.train(was)
         cells = ..., slice(-(-h // CELL)), slice(-(-w // CELL))
         return AttentionMap(out.importance[0, 0][cells].cpu(), out.plan[0][cells].cpu(), image.height / h, image.size, image, L, (h, w), out, page if hasattr(page, "bw") else None)

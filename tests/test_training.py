@@ -286,7 +286,7 @@ def test_tune_goes_on_from_the_embedded_weights(dataset, tmp_path):
 
 def test_colorizers_learn_no_hues_by_heart(dataset):
     "On one grey page of one red, attention learns the red; a colorizer that sees no plan of it learns none, though it may learn to copy one."
-    from dualflow.training import turn_hue
+    from dualflow.augmentation import turn_hue
     torch.manual_seed(0)
     L = torch.full((4, 1, 256, 256), 60.) + 10 * torch.rand(4, 1, 256, 256)
     truth = torch.cat([L, torch.full_like(L, 50.), torch.full_like(L, 30.), torch.zeros_like(L), L], 1)
@@ -298,10 +298,10 @@ def test_colorizers_learn_no_hues_by_heart(dataset):
         optimizer.zero_grad(); loss.backward(); optimizer.step()
     with torch.no_grad(): made = trainer.eval()(L)["secondary"][:, 1:]
     assert made.norm(dim=1).mean() < 15, made.mean((0, 2, 3))                                                          # the red has a chroma of 58
-    colour, angle = truth[:2, :3, ::8, ::8], torch.tensor([1., -2.])
+    colour, angle = truth[:2, :3, ::8, ::8], torch.tensor([1., -2.]).view(2, 1, 1, 1)
     turned = turn_hue(colour, angle)
     assert torch.equal(turned[:, :1], colour[:, :1]) and torch.allclose(turned[:, 1:].norm(dim=1), colour[:, 1:].norm(dim=1))
-    assert torch.allclose(torch.atan2(turned[:, 2], turned[:, 1]) - torch.atan2(colour[:, 2], colour[:, 1]), angle.view(2, 1, 1).expand(2, 32, 32), atol=1e-4)
+    assert torch.allclose(torch.atan2(turned[:, 2], turned[:, 1]) - torch.atan2(colour[:, 2], colour[:, 1]), angle[:, 0].expand(2, 32, 32), atol=1e-4)
 
 
 def test_weights_from_before_versions_are_named(tmp_path):
