@@ -71,7 +71,7 @@ def test_mistakes_are_one_line(tmp_path, args, word, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name, options", [("colorize", "--input a --output b --budget 3"), ("colorize", "--input a --output b --vivid 9"), ("colorize", "--input a --output b --budget nan"),
                                            ("evaluate", "--dataset_dir d --styles grey"), ("evaluate", "--dataset_dir d --pages 0"), ("train", "--dataset_dir d --epochs 0"), ("train", "--dataset_dir d --views -1"),
-                                           ("train", "--dataset_dir d --seed -1"), ("train_attention", "--dataset_dir d --workers -1"), ("draw_pages", "--target_dir d --chapters 0"), ("bench", "--repeat 0"),
+                                           ("train", "--dataset_dir d --seed -1"), ("train", "--dataset_dir d --cache_mb -1"), ("train_attention", "--dataset_dir d --workers -1"), ("draw_pages", "--target_dir d --chapters 0"), ("bench", "--repeat 0"),
                                            ("bench", "--width 0"), ("generate_attention", "--dataset_dir d --budget 5")])
 def test_impossible_options_are_refused_at_once(name, options, capsys):
     with pytest.raises(SystemExit) as e: getattr(cli, name)(options.split())
