@@ -17,7 +17,7 @@ from PIL import Image
 
 from .core import PAGE_ENDINGS, DualflowError, load_page, picture_file, save_page, write_aside
 from .pipeline import DualFlow, has_colour
-from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source, find_pages, png
+from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source, png
 
 # %% ../nbs/08c_books.ipynb #books006
 def check_output(

@@ -279,7 +279,7 @@ def library(g, rng, time):
 def focus(g, rng, time):
     "Lines that rush towards the middle."
     g.under(DAY).gradient(*(((255, 246, 196), (255, 234, 160)), ((255, 224, 206), (250, 180, 160)), ((214, 240, 230), (160, 214, 214)))[rng.integers(3)])
-    middle = np.array([g.w/2 - g.x, g.h*.5 - g.y])/g.s; reach = middle[0]*g.s/g.h*2
+    middle = np.array([g.w/2 - g.x, g.h*.5 - g.y])/g.s
     for t in np.sort(rng.uniform(0, 2*np.pi, 70)):
         u, k, r = np.array([np.cos(t), np.sin(t)]), rng.uniform(.004, .016), rng.uniform(.36, .5)
         n, far = np.array([-u[1], u[0]]), (WIDE + 1)*u
