@@ -4,7 +4,7 @@ import json, struct, zipfile, zlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageDraw
 
 from commands import command
@@ -39,6 +39,7 @@ def test_without_guidance_nothing_changes(flow, page, alone):
         assert flow.colorize(page.convert("L"), **options).image.tobytes() == alone.image.tobytes(), options
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**31), st.tuples(*[st.integers(0, 255)] * 3))
 def test_a_mood_moves_all_alike_but_paper(seed, rgb):
     "The mean is the mood's, what lay between two places lies between them still, lightness and paper stay."
