@@ -8,7 +8,6 @@ from dualflow.pipeline import load_flow
 
 ROOT = Path(__file__).parents[1]
 PAGE = Image.open(ROOT / "data/samples/page_03.png")
-MOODS = (222, 195, 150), (225, 162, 137), (114, 131, 173), (172, 180, 145)  # sun, dusk, night, forest
 
 
 def strip(pictures, width=330, gap=10):
@@ -25,9 +24,9 @@ def overview():
     return strip([result.attention.image.convert("RGB"), attention_image(result), primary_image(result), result.image])
 
 
-def moods(): return strip([load_flow(None).colorize(PAGE, mood=o).image for o in MOODS])
+def moods(): return strip([load_flow(None).colorize(PAGE, mood=o).image for o in ("sun", "dusk", "night", "forest")])
 
 
 if __name__ == "__main__":
     overview().save(ROOT / "nbs/images/overview.png", optimize=True)
-    moods().save(ROOT / "nbs/images/moods.jpg", quality=88, optimize=True)
+    moods().save(ROOT / "nbs/images/moods.jpg", quality=85, optimize=True)

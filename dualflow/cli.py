@@ -95,7 +95,7 @@ def _in_colour(paths):
          opt("--output", required=True, help="a file for a page, a CBZ for a CBZ or PDF, a folder for a folder"),
          BUDGET, VIVID,
          opt("--all", action="store_true", help="colour pages that are in colour already, too"),
-         opt("--mood", help="the overall colour of the pages, such as tan or '#e0c8a0', or a picture in colour to take it from"),
+         opt("--mood", help="the overall colour of the pages: sun, dusk, night, forest or snow, a colour such as tan or '#e0c8a0', or a picture in colour to take it from"),
          opt("--hints", help="for a single page: a picture of its size, transparent but where you painted colours"),
          REFERENCE,
          opt("--consistent", action="store_true", help="follow the pages of the input that are in colour already, from each onwards, too"), WEIGHTS)

@@ -160,7 +160,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         height: int = WORKING_HEIGHT, # Working height, pixels
         vivid: float = 1., # Chroma, times that of the networks: less is careful, more is garish
         importance: torch.Tensor = None, # A map of your own, 0 or more, (h, w) of any size over the page; none: the attention model's
-        mood=None, # Mean colour of the page: (r, g, b), a colour's name or "#rrggbb", or a picture in colour (a path or a PIL image) to take it from
+        mood=None, # Mean colour of the page: sun, dusk, night, forest or snow; (r, g, b), a colour's name or "#rrggbb"; or a picture in colour (a path or a PIL image) to take it from
         hints=None, # Colours at some places: an RGBA image over the page, painted where alpha > 0, or its file; or a list of points (x, y, (r, g, b))
         reference=None, # A coloured page of the same work (a path or a PIL image), what `study` learned of one, or a list of these
     ) -> Result:

@@ -57,7 +57,7 @@ def test_a_mood_is_a_colour_or_a_picture_of_it(tmp_path):
     Image.new("RGB", (40, 30), (210, 180, 140)).save(tmp_path / "mood.png")
     same = [read_mood(o) for o in ((210, 180, 140), [210, 180, 140], tuple(np.array([210, 180, 140])), "tan", "#d2b48c", tmp_path / "mood.png", str(tmp_path / "mood.png"), Image.open(tmp_path / "mood.png"))]
     assert all(torch.allclose(o, same[0], atol=.01) for o in same) and same[0][1] > 20
-    for wrong, words in (("no.png", "neither a colour"), ((1, 2), "not .r, g, b."), ((300, 0, 0), "0..255"), ((1., 2., 3.), "whole numbers"), (7, "no page")):
+    for wrong, words in (("no.png", "neither sun"), ((1, 2), "not .r, g, b."), ((300, 0, 0), "0..255"), ((1., 2., 3.), "whole numbers"), (7, "no page")):
         with pytest.raises(DualflowError, match=words): read_mood(wrong)
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(DualflowError, match="broken.png"): read_mood(tmp_path / "broken.png")
@@ -68,12 +68,12 @@ def test_its_own_mood_brings_a_page_closer(flow, page, alone):
     told = flow.colorize(page.convert("L"), mood=page)
     off = lambda o: (page_lab(o.image)[:, 1:] - page_lab(page)[:, 1:]).square().sum(1).mean().item()
     assert off(told) < .95 * off(alone)
-    dusk, night = (flow.colorize(page.convert("L"), mood=o).image for o in ("#e1a289", "#7283ad"))
+    dusk, night = (flow.colorize(page.convert("L"), mood=o).image for o in ("dusk", "night"))
     mean = lambda o: page_lab(o)[0, 1:].mean((1, 2))
     assert (mean(dusk) - mean(night))[0] > 8 and (mean(dusk) - mean(night))[1] > 25
     white = np.asarray(page).min(2) > 252
     assert white.mean() > .05 and np.abs(np.asarray(night).astype(int) - 255)[white].mean() < 3
-    hinted = flow.colorize(page.convert("L"), mood="#7283ad", hints=[(160, 300, (200, 30, 40))]).image
+    hinted = flow.colorize(page.convert("L"), mood="night", hints=[(160, 300, (200, 30, 40))]).image
     assert page_lab(hinted)[0, 1, 298:302, 158:162].mean() > page_lab(night)[0, 1, 298:302, 158:162].mean() + 20
 
 
@@ -86,7 +86,7 @@ def test_the_command_takes_a_mood(tmp_path, page):
     done, file = run(tmp_path / "like.png")
     assert done.returncode == 0 and mean(file) > blue + 10
     done, _ = run("nocolour")
-    assert done.returncode == 1 and "nocolour: neither a colour" in done.stderr and "loaded" not in done.stdout  # told before anything is read
+    assert done.returncode == 1 and "nocolour: neither sun" in done.stderr and "loaded" not in done.stdout  # told before anything is read
 
 
 @pytest.mark.parametrize("as_points", [True, False])
