@@ -118,6 +118,7 @@ class AttentionOutput(NamedTuple):
     importance: torch.Tensor # (B, 1, H/16, W/16), expected colour detail, Delta-E
     plan: torch.Tensor       # (B, 3, H/16, W/16), coarse colours under the ink
     tokens: torch.Tensor     # (B, dim, H/32, W/32), what is known about the page
+    afar: torch.Tensor = None # (B, b, .4 H/16, .4 W/16), what the hues were read from; not while training
 
 @dataclass
 class AttentionMap:
@@ -170,9 +171,11 @@ class AttentionModel(nn.Module):
         x, tokens = self.look(L)
         local = torch.cat([torch.log1p(f(L)) for f in LOCAL_MAPS], 1)
         importance = F.softplus(self.importance(torch.cat([x, local], 1)).float())
-        plan = as_colour(self.plan(x))
-        if not self.training: plan = torch.cat([plan[:, :1], F.interpolate(self.plan_from(L, FAR)[:, 1:], size=x.shape[-2:], mode="bilinear")], 1)
-        return AttentionOutput(importance, plan, tokens)
+        plan, afar = as_colour(self.plan(x)), None
+        if not self.training:
+            afar = self.look(_smaller(L, FAR))[0]
+            plan = torch.cat([plan[:, :1], F.interpolate(as_colour(self.plan(afar))[:, 1:], size=x.shape[-2:], mode="bilinear")], 1)
+        return AttentionOutput(importance, plan, tokens, afar)
 
     @torch.no_grad()
     def predict(self,

@@ -220,6 +220,7 @@ def _train(stages, start=None, **options):
         from dualflow.pipeline import find_weights
         options["start"] = find_weights(None if start == "embedded" else start)
     for stage in stages:
+        if stage == "palette": options = {k: o for k, o in options.items() if k not in ("primary", "secondary")}  # which it does not read
         metrics = train_stage(stage, **options)
         options |= metrics["versions"]  # the next stage is trained with what this one has made
         if RANK == 0: print(f"{stage}: " + ", ".join(f"{k} {v:.3f}" for k, v in metrics.items() if isinstance(v, float)), flush=True)
@@ -235,7 +236,7 @@ def train_attention(refine, resume, tensorboard, start, **options):
     if start or resume or tensorboard: raise DualflowError("--refine works on the trained versions of a workspace, in one go; leave out --start, --resume and --tensorboard")
     print(f"refined: validation loss {refine_attention(**options | {'epochs': options['epochs'] or 2}):.3f}")
 
-@command(opt("--mode", required=True, choices=("primary", "secondary", "joint"), help="which flow to train"), *TRAINING, CURVES, START, *CHOOSE)
+@command(opt("--mode", required=True, choices=("primary", "secondary", "joint", "palette"), help="which flow to train; both; or the palette of --variant"), *TRAINING, CURVES, START, *CHOOSE)
 def train_colorization(mode, **options):
     "Train a colorizer on what the earlier stages have learned."
     _train([mode], **options)

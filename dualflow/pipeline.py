@@ -24,6 +24,7 @@ from .core import TOKEN, WORKING_HEIGHT, DualflowError, grey_image, half_precisi
 from .fusion import PAPER, Fused, Painted, check_coherence, find_paper, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, read_mood, set_mood, take_lesson
 from .splitting import PATCH, Regions, extract_regions
+from .variants import vary
 from .versions import load_networks
 
 # %% ../nbs/08_pipeline.ipynb #f5268ff2
@@ -159,6 +160,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         threshold: float = 0., # Least expected colour detail of a priority patch, Delta-E
         height: int = WORKING_HEIGHT, # Working height, pixels
         vivid: float = 1., # Chroma, times that of the networks: less is careful, more is garish
+        variant: int = 0, # 0: the mean of all that is likely; 1, 2, 3, ...: one page that could be, each time the same
         importance: torch.Tensor = None, # A map of your own, 0 or more, (h, w) of any size over the page; none: the attention model's
         mood=None, # Mean colour of the page: sun, dusk, night, forest or snow; (r, g, b), a colour's name or "#rrggbb"; or a picture in colour (a path or a PIL image) to take it from
         hints=None, # Colours at some places: an RGBA image over the page, painted where alpha > 0, or its file; or a list of points (x, y, (r, g, b))
@@ -168,6 +170,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         if not 0 <= budget <= 1: raise DualflowError(f"budget {budget} is not a share between 0 and 1")
         if not height >= TOKEN: raise DualflowError(f"height {height} is not {TOKEN} pixels or more")
         if not 0 <= vivid <= 3: raise DualflowError(f"vivid {vivid} is not between 0 (grey) and 3 (garish)")
+        if variant != int(variant) or variant < 0: raise DualflowError(f"variant {variant} is not 0, 1, 2, 3 or any whole number more")
         mood = None if mood is None else read_mood(mood)
         clock, marks = time.perf_counter(), {}
         def mark(name):
@@ -187,8 +190,9 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         secondary = self.fill(regions, primary)
         mark("secondary")
         fused = merge_colorizations(primary, secondary)
-        fused.colour[:, 1:] *= vivid
         L, (h, w), gate, tokens, light = seen.L, seen.shape, primary.gate, seen.out.tokens, primary.guide
+        if variant: fused.colour = vary(fused.colour, light, seen.out, L, self.nets.palette, variant)
+        fused.colour[:, 1:] *= vivid
         told = L.new_zeros(1, 4, *secondary.shape[-2:]) if hints is None else known_colour(*_same_page(hints, image.size), transmission(L, gate), (h, w))
         white, paper = L.new_tensor(PAPER).view(1, 3, 1, 1), torch.zeros_like(light)
         whole = ..., slice(-(-h // 2)), slice(-(-w // 2))  # of the page, without padding
@@ -196,7 +200,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         if (told[:, 3:] * -F.max_pool2d(-paper, 4) * (told[:, :3] - white).norm(dim=1, keepdim=True) > 20).any(): paper.zero_()  # somebody wants it in colour
         fused.colour.lerp_(white, paper)
         if mood is not None: fused.colour[whole] = set_mood(fused.colour[whole], mood, paper[whole])
-        lessons = [o if isinstance(o, Lesson) else self.study(o, image, budget=budget, height=height, vivid=vivid, mood=mood)
+        lessons = [o if isinstance(o, Lesson) else self.study(o, image, budget=budget, height=height, vivid=vivid, variant=variant, mood=mood)
                    for o in (reference if isinstance(reference, (list, tuple)) else [reference] if reference is not None else [])]
         painted = F.avg_pool2d(fused.colour, 4)
         if lessons or told[:, 3:].any():

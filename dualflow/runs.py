@@ -20,9 +20,10 @@ from fastai.torch_core import num_distrib, rank_distrib, set_seed
 from PIL import Image
 
 from . import __version__
-from .colorizers import STAGES, Networks, compose, transmission
+from .colorizers import COLOURING, STAGES, Networks, compose, transmission
 from .core import DualflowError, Workspace, into_gamut, pick_device, save_page, to_image, write_aside
 from .dataset import write_json
+from .palette import mean_paint
 from .streaming import fingerprint
 from .training import DualFlowTrainer, stage_learner
 from .versions import Versions, digest, stage_folders
@@ -65,7 +66,7 @@ class Keep(Callback):
         save_page(view_grid(model, *self.dls.valid.one_batch()), self.space.visualization/f"{self.stage}_{self.epoch + 1:03}.jpg")
         if float(row["valid_loss"]) < self.best:
             self.best = float(row["valid_loss"])
-            model.nets.save(self.space.checkpoints/f"{self.stage}_best", [k for k, names in STAGES.items() if self.stage == "joint" or set(names) <= set(model.trains)])
+            model.nets.save(self.space.checkpoints/f"{self.stage}_best", COLOURING if self.stage == "joint" else [k for k, names in STAGES.items() if set(names) <= set(model.trains)])
         state = {"stage": self.stage, "settings": self.settings, "run": self.run_of, "epoch": self.epoch + 1, "model": model.nets.state_dict(), "rows": self.rows,
                  "best": self.best, "optimizer": plain(self.opt.state_dict()), "fastai": (self.train_iter, smooth.count, smooth.val)}
         with write_aside(self.file) as aside: torch.save(state, aside)  # last: a run that is cut off before this does the epoch again
@@ -97,7 +98,7 @@ def view_grid(
     was = trainer.training
     out = trainer.eval()(L)
     trainer.train(was)
-    colour = out.get("secondary", out["attention"].plan)
+    colour = mean_paint(out["scores"]) if "scores" in out else out.get("secondary", out["attention"].plan)
     passes = out.get("passes", transmission(truth[:, 4:], truth[:, 3:4].abs()))
     colour = F.interpolate(colour, size=L.shape[-2:], mode="bilinear")
     if "primary" in out:
@@ -109,11 +110,11 @@ def view_grid(
 
 # %% ../nbs/07a_runs.ipynb #24713c6e
 PRESETS = {
-    "nano": dict(views=96, size=256, bs=8, lr=3e-3, attention=dict(views=384), joint=dict(lr=1.5e-3), epochs=dict(attention=8, primary=4, secondary=6, joint=1),
+    "nano": dict(views=96, size=256, bs=8, lr=3e-3, attention=dict(views=384), joint=dict(lr=1.5e-3), palette=dict(lr=5e-2), epochs=dict(attention=8, primary=4, secondary=6, joint=1, palette=4),
                  networks=dict(attention=dict(dim=96, depth=2, heads=4, widths=(24, 48)), gate=dict(width=12),
-                               primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96)))),
-    "small": dict(views=800, size=512, bs=8, lr=1.5e-3, attention=dict(bs=16, lr=3e-3, panels=.5), secondary=dict(lr=3e-3), epochs=dict(attention=16, primary=2, secondary=8, joint=5), networks={}),
-    "tune": dict(views=48, size=384, bs=4, lr=3e-4, panels=.5, joint=dict(lr=1e-4), epochs=dict(attention=8, joint=1), networks=None),
+                               primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96)), palette=dict(ni=48))),
+    "small": dict(views=800, size=512, bs=8, lr=1.5e-3, attention=dict(bs=16, lr=3e-3, panels=.5), secondary=dict(lr=3e-3), palette=dict(lr=5e-2), epochs=dict(attention=16, primary=2, secondary=8, joint=5, palette=3), networks={}),
+    "tune": dict(views=48, size=384, bs=4, lr=3e-4, panels=.5, joint=dict(lr=1e-4), palette=dict(lr=1e-2), epochs=dict(attention=8, joint=1, palette=1), networks=None),
 } # Recipes of `dualflow-train`; what a stage does otherwise stands under its name. Without networks of its own, a recipe takes given weights on
 
 def now() -> str: return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
@@ -137,7 +138,7 @@ def curves(
     return TensorBoardCallback(folder, trace_model=False, log_preds=False)
 
 def train_stage(
-    stage: str, # attention, primary, secondary or joint
+    stage: str, # attention, primary, secondary, joint or palette
     dataset_dir, # A dataset's folder, or the folder of its shards
     preset: str = "small", # One of PRESETS
     resume: bool = False, # Continue an interrupted run
@@ -159,16 +160,17 @@ def train_stage(
     epochs, views, lr, device = epochs or recipe["epochs"][stage], views or recipe["views"], recipe["lr"], torch.device(device or pick_device())
     dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0), cache_mb)
     space.create()
-    given, models, order = stage_folders(start) if start else {}, Versions(space.models), list(STAGES)
+    given, models = stage_folders(start) if start else {}, Versions(space.models)
+    needs = {"joint": COLOURING, "palette": ("attention",)}.get(stage) or COLOURING[:COLOURING.index(stage)]
     settings = dict(preset=preset, epochs=epochs, views=views, seed=seed, start=digest(Networks.load(given, tuple(given)), given) if given else None)
     keep = Keep(space, stage, settings)
     state = keep.read() if resume else None
     if state and any(keep.run_of["from"].get(k) != v for k, v in versions.items()):
         print(f"{stage}: the checkpoint is of a run with {keep.run_of['from']}; beginning again"); state = None
-    if not state: keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": models.choose(tuple(versions) if start else order if stage == "joint" else order[:order.index(stage)], **versions)}
+    if not state: keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": models.choose(tuple(versions) if start else needs, **versions)}
     set_seed(seed)
     nets = models.load(keep.run_of["from"], given, **recipe["networks"] or {})
-    if stage == "primary": nets.check_fit(f"attention {keep.run_of['from'].get('attention', start)}", f"the primary of preset '{preset}'")
+    if stage in ("primary", "palette"): nets.check_fit(stage, f"attention {keep.run_of['from'].get('attention', start)}", f"the {stage} of preset '{preset}'")
     learn = stage_learner(dls, nets, stage, lr)
     done = keep.resume(learn, state) if state else 0
     learn.path, learn.model_dir = space.logs, "."
@@ -191,6 +193,6 @@ def finish_stage(
     stage, settings, space = keep.stage, keep.settings, keep.space
     losses = {k: float(v) for k, v in keep.rows[-1].items() if k.endswith("_loss")}
     record = {**settings, "started_from" if stage == "joint" else "trained_with": keep.run_of["from"], "metrics": losses, **provenance(dataset_dir, keep.run_of["started"])}
-    done = {"stage": stage, "versions": Versions(space.models).save(nets, list(STAGES) if stage == "joint" else [stage], record), **settings, **losses}
+    done = {"stage": stage, "versions": Versions(space.models).save(nets, COLOURING if stage == "joint" else [stage], record), **settings, **losses}
     write_json(done, space.metrics/f"{stage}.json")
     return done

@@ -22,6 +22,7 @@ from .augmentation import turn_hue
 from .colorizers import GUESSED, Networks, compose, transmission
 from .core import CELL, half_precision
 from .optimizer import Muon
+from .palette import surprise
 from .splitting import PATCH, choose_patches
 from .streaming import ShardViews
 
@@ -74,13 +75,13 @@ class DualFlowTrainer(nn.Module):
     "The dual flow on square views, training some of its networks."
     def __init__(self,
         nets: Networks,
-        trains: tuple, # Names of networks: attention, gate, primary, secondary
+        trains: tuple, # Names of networks: attention, palette, gate, primary, secondary
         drop_known: float = .35, # How often a patch is hidden from the secondary
         turn: bool = True, # Turn hues at random while the colorizers learn
     ):
         super().__init__()
         self.nets, self.trains, self.drop_known, self.turn = nets, trains, drop_known, turn
-        self.reach = max(["attention", "gate", "primary", "secondary"].index(o) for o in trains)
+        self.reach = max(["attention", "palette", "gate", "primary", "secondary"].index(o) for o in trains)
         for name, net in nets.named_children(): net.requires_grad_(name in trains)
 
     def train(self, mode=True):
@@ -99,7 +100,8 @@ class DualFlowTrainer(nn.Module):
         with half_precision(L.device):
             attention = self.nets.attention(L)
             out = dict(attention=attention)
-            if self.reach == 0: return out
+            if self.reach == 1: out["scores"] = self.nets.palette(attention, L)
+            if self.reach < 2: return out
             angle = 2 * torch.pi * torch.rand(len(L), 1, 1, 1, device=L.device) * (self.training and self.turn)
             out["gate_logits"] = self.nets.gate.logits(L)
             gate = torch.sigmoid(out["gate_logits"] + 2)
@@ -111,7 +113,7 @@ class DualFlowTrainer(nn.Module):
             cut = lambda x, k: torch.stack([x[i, :, t // k:(t + side) // k, l // k:(l + side) // k] for i, t, l in patches])
             owner = [i for i, _, _ in patches]
             out["primary"] = turn_hue(self.nets.primary(cut(L, 1), cut(gate, 1), turn_hue(cut(plan, 2), angle[owner]), attention.tokens[owner]), -angle[owner])
-            if self.reach < 3: return out
+            if self.reach < 4: return out
             known = L.new_zeros(L.shape[0], 4, L.shape[-2] // 8, L.shape[-1] // 8)
             small = F.avg_pool2d(out["primary"], 4)
             for (i, t, l), colour in zip(patches, small):
@@ -134,6 +136,7 @@ class DualFlowTrainer(nn.Module):
             detail = colour_detail(lab)
             parts["importance"] = ranking_loss(out["attention"].importance, detail) + .1 * F.poisson_nll_loss(out["attention"].importance, detail, log_input=False)
             parts["plan"] = colour_loss(out["attention"].plan, true_passes, lab)
+        if "palette" in self.trains: parts["palette"] = surprise(out["scores"], truth)
         if "gate" in self.trains:
             # Weighted by how dark a pixel is: on bare paper the gate has nothing to decide. Scanned pairs have no true gate.
             weight = (1 - L / 100) * (gate >= 0)
@@ -153,7 +156,7 @@ class ShowTruth(Callback):
         if self.training: self.learn.xb = (*self.xb, *self.yb)
 
 # %% ../nbs/07_training.ipynb #5e7c9a10
-TRAINS = {"attention": ("attention",), "primary": ("gate", "primary"), "secondary": ("secondary",), "joint": ("gate", "primary", "secondary")}
+TRAINS = {"attention": ("attention",), "primary": ("gate", "primary"), "secondary": ("secondary",), "joint": ("gate", "primary", "secondary"), "palette": ("palette",)}
 GATE_RATE = 3 # Times the rate of the others
 
 class SeedEpochs(Callback):

@@ -11,7 +11,7 @@ __all__ = ['Versions', 'load_networks', 'stage_folders', 'digest']
 import hashlib, json, os, tempfile, warnings
 from pathlib import Path
 
-from .colorizers import STAGES, Networks
+from .colorizers import COLOURING, STAGES, Networks
 from .core import DualflowError, write_aside
 
 # %% ../nbs/04a_versions.ipynb #780b7769
@@ -30,11 +30,12 @@ class Versions:
         except (OSError, ValueError) as e: raise DualflowError(f"{file}: damaged ({e}); delete it to do without") from None
 
     def choose(self,
-        stages=tuple(STAGES), # Of which stages
+        stages=None, # Of which stages. None: those of `COLOURING`, and what else is there
         **wanted, # Versions, as attention="001"; of the others, the latest
     ) -> dict: # {stage: version}
         "Which version to take of each stage. Raises `DualflowError` if there is none."
         chosen, wanted = {}, {k: v for k, v in wanted.items() if v}
+        if stages is None: stages = [o for o in STAGES if o in COLOURING or self.names(o)]
         if stray := sorted(wanted.keys() - set(stages)): raise DualflowError(f"no version of {', '.join(stray)} can be chosen here" + (f", only of {', '.join(stages)}" if stages else ""))
         for stage in stages:
             folder, there = self.folder/stage, self.names(stage)
