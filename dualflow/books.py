@@ -74,7 +74,7 @@ def colour_book(
     references=(), # `Source`s of pages in colour, for all to follow
     consistent: bool = False, # Follow pages of the book that are in colour already, from each onwards
     share: tuple[int, int] = (0, 1), # Which of how many processes this is
-    **options, # `budget`, `vivid` and `mood` of `DualFlow.colorize`
+    **options, # `budget`, `vivid`, `variant` and `mood` of `DualFlow.colorize`
 ) -> tuple[int, int]: # Pages written and pages lost, by all processes
     "Colour a book. Raises `DualflowError` where its file cannot be written."
     (rank, world), places, to_archive = share, place_pages(pages, input), _to_archive(input)

@@ -198,7 +198,7 @@ def compare_guidance(
     height: int = WORKING_HEIGHT, # Reduce the pages to this
     on_page=None, # Called with (number, total, name)
 ) -> list[dict]: # A row a kind of guidance: `guidance`, `pages`, `psnr`, `gain_db`
-    "What a mood, hints and reference pages bring, on pages whose true colours are known; and pages of its own, which the colorizer has coloured before."
+    "What a choice of six variants, a mood, hints and reference pages bring, on pages whose true colours are known; and pages of its own, which the colorizer has coloured before."
     def reduced(image): return image if (size := working_size(image.size, height)) == image.size else image.resize(size, Image.Resampling.LANCZOS)
     chapters = [o.chapter for o in pages.records]
     found = defaultdict(list)
@@ -213,8 +213,10 @@ def compare_guidance(
             ways |= {f"{k} page{'s' * (k > 1)}": dict(reference=lessons[:k]) for k in references}
             own = [flow.colorize(grey_image(manga_bw(reduced(pages[k].color), style).L), height=height).image for k in near]
             ways |= {f"{max(references)} of its own pages": dict(reference=[flow.study(o, bw, height=height) for o in own])}
-        near_to = {k: psnr(to_tensor(flow.colorize(bw, height=height, **way).image), to_tensor(true), 1.).item() for k, way in ways.items()}
-        for k in ways: found[k].append((near_to[k], near_to[k] - near_to["none"]))
+        gets = lambda **way: psnr(to_tensor(flow.colorize(bw, height=height, **way).image), to_tensor(true), 1.).item()
+        near_to = {k: gets(**way) for k, way in ways.items()}
+        if flow.nets.palette.views: near_to |= {"a variant": mean(six := [gets(variant=k) for k in range(1, 7)]), "the best of six variants": max(six)}
+        for k in near_to: found[k].append((near_to[k], near_to[k] - near_to["none"]))
     return [{"guidance": k, "pages": len(some), "psnr": mean(a for a, _ in some), "gain_db": mean(b for _, b in some)} for k, some in found.items()]
 
 # %% ../nbs/08a_evaluation.ipynb #92808a04

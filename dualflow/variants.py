@@ -40,7 +40,7 @@ def draw_paints(
     tokens: torch.Tensor, # (1, C, h/4, w/4), of the attention model
     guide: torch.Tensor, # (1, 1, h, w), L* of the page's ink, tone removed
     variant: int, # 1, 2, 3, ...
-    luck: float = 1.2, # What chance weighs against likelihood
+    luck: float = .75, # What chance weighs against likelihood
 ) -> torch.Tensor: # (1, 3, h, w), Lab
     "One of the paintings that could be, each thing in one piece."
     lots = F.interpolate(gumbel(chance(tokens, scores.shape[1], variant)), size=guide.shape[-2:], mode="bilinear")
