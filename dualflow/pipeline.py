@@ -80,7 +80,7 @@ CARD = """---
 # A dual-flow manga colorizer
 
 Colours black-and-white manga and comic pages: `from dualflow.pipeline import DualFlow; DualFlow.from_pretrained("OWNER/NAME").colorize("page.png").image.save("colored.png")`.
-How it was built stands in config.json, the networks in the three safetensors files.
+How it was built stands in config.json, the networks in the safetensors files, one a stage.
 """ # Of a repository that is new
 
 class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-image", tags=["manga", "comics", "colorization"], model_card_template=CARD):

@@ -114,6 +114,8 @@ def test_client(url, page, broken, capfd):
     warmth = lambda file: np.subtract(*np.asarray(Image.open(file)).astype(int).mean((0, 1))[[0, 2]])
     assert warmth(night) < warmth(full) - 15
     with pytest.raises(AppError): client.predict(handle_file(page), .3, None, "🌋", api_name="/colour")
+    lots = [np.asarray(Image.open(client.predict(handle_file(page), .3, None, "—", o, api_name="/colour")[2])).astype(int) for o in "—⚀⚁"]
+    assert np.array_equal(lots[0], np.asarray(Image.open(full))) and all(np.abs(a - b).mean() > 3 for a, b in ((lots[0], lots[1]), (lots[0], lots[2]), (lots[1], lots[2])))
     capfd.readouterr()
     with pytest.raises(AppError, match="broken.png.*(damaged|cut short)") as e: client.predict(handle_file(broken), .3, api_name="/colour")
     said = "".join(capfd.readouterr())
@@ -237,6 +239,8 @@ def test_browser_speaks_french_and_tries_an_example(browser, url):
     tab.locator("#samples img").first.click()
     tab.locator("#page img").first.wait_for()
     assert WORDS["fr"]["mood"] in tab.locator("#mood").inner_text()
+    assert WORDS["fr"]["variant"] in tab.locator("#variant").inner_text() and tab.locator("#variant label").count() == 7
+    tab.locator("#variant label").nth(2).click()
     tab.locator("#mood label").nth(3).click()  # night
     tab.locator("#colour").click()
     picture = tab.locator("#fused img").first
