@@ -161,8 +161,9 @@ class Networks(nn.Module):
     "Attention model, ink gate, both colorizers and the palette; keywords as for their classes."
     def __init__(self, attention: dict = {}, gate: dict = {}, primary: dict = {}, secondary: dict = {}, palette: dict = {}):
         super().__init__()
-        self.attention, self.gate, self.palette = AttentionModel(**attention), InkGate(**gate), Palette(**palette)
+        self.attention, self.gate = AttentionModel(**attention), InkGate(**gate)
         self.primary, self.secondary = PrimaryColorizer(**primary), SecondaryColorizer(**secondary)
+        self.palette = Palette(**dict(ni=self.attention.config["widths"][1]) | palette)
 
     def save(self,
         folder, # Gets `<stage>.safetensors` for each stage
@@ -182,6 +183,7 @@ class Networks(nn.Module):
         **fresh, # How to build those others
     ) -> "Networks":
         "Read weights. Raises `DualflowError` if a file is missing, damaged or does not fit."
+        if stages is None and isinstance(folder, dict): stages = tuple(folder)
         files = {o: Path(folder[o] if isinstance(folder, dict) else folder)/f"{o}.safetensors" for o in (STAGES if stages is None else stages)}
         if stages is None: files = {k: o for k, o in files.items() if k in COLOURING or o.is_file()}
         config, tensors = dict(fresh), {}

@@ -112,7 +112,7 @@ def view_grid(
 PRESETS = {
     "nano": dict(views=96, size=256, bs=8, lr=3e-3, attention=dict(views=384), joint=dict(lr=1.5e-3), palette=dict(lr=5e-2), epochs=dict(attention=8, primary=4, secondary=6, joint=1, palette=4),
                  networks=dict(attention=dict(dim=96, depth=2, heads=4, widths=(24, 48)), gate=dict(width=12),
-                               primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96)), palette=dict(ni=48))),
+                               primary=dict(widths=(16, 32, 64), token_dim=96), secondary=dict(widths=(32, 64, 96)))),
     "small": dict(views=800, size=512, bs=8, lr=1.5e-3, attention=dict(bs=16, lr=3e-3, panels=.5), secondary=dict(lr=3e-3), palette=dict(lr=5e-2), epochs=dict(attention=16, primary=2, secondary=8, joint=5, palette=3), networks={}),
     "tune": dict(views=48, size=384, bs=4, lr=3e-4, panels=.5, joint=dict(lr=1e-4), palette=dict(lr=1e-2), epochs=dict(attention=8, joint=1, palette=1), networks=None),
 } # Recipes of `dualflow-train`; what a stage does otherwise stands under its name. Without networks of its own, a recipe takes given weights on
@@ -170,7 +170,7 @@ def train_stage(
     if not state: keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": models.choose(tuple(versions) if start else needs, **versions)}
     set_seed(seed)
     nets = models.load(keep.run_of["from"], given, **recipe["networks"] or {})
-    if stage in ("primary", "palette"): nets.check_fit(stage, f"attention {keep.run_of['from'].get('attention', start)}", f"the {stage} of preset '{preset}'")
+    if stage == "primary": nets.check_fit(stage, f"attention {keep.run_of['from'].get('attention', start)}", f"the primary of preset '{preset}'")
     learn = stage_learner(dls, nets, stage, lr)
     done = keep.resume(learn, state) if state else 0
     learn.path, learn.model_dir = space.logs, "."

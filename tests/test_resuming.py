@@ -7,7 +7,7 @@ from fastai.callback.core import Callback
 from safetensors.torch import load_file
 
 from dualflow import runs
-from dualflow.colorizers import STAGES, Networks
+from dualflow.colorizers import COLOURING, Networks
 from dualflow.versions import Versions
 from dualflow.core import DualflowError, save_page
 from dualflow.dataset import create_dataset
@@ -57,14 +57,14 @@ def dataset(tmp_path_factory):
     for i in range(4): save_page(draw_page(i, size=(256, 320)).color, folder / f"mine/chapter_{i // 2}/p{i}.png")
     create_dataset(folder / "mine", folder / "dataset")
     torch.manual_seed(0)
-    Versions(folder / "models").save(Networks(**runs.PRESETS["nano"]["networks"]), STAGES, {"started": "before"})
+    Versions(folder / "models").save(Networks(**runs.PRESETS["nano"]["networks"]), COLOURING, {"started": "before"})
     return folder
 
 
 def outcome(folder):
     with open(folder / "training/logs/joint.csv") as f: rows = [{k: v for k, v in o.items() if k != "time"} for o in csv.DictReader(f)]
     assert Versions(folder / "models").names("primary") == ["001", "002"]
-    return rows, {k: v for o in STAGES for k, v in load_file(folder / f"models/{o}/002/{o}.safetensors").items()}
+    return rows, {k: v for o in COLOURING for k, v in load_file(folder / f"models/{o}/002/{o}.safetensors").items()}
 
 
 @pytest.fixture(scope="module")

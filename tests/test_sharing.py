@@ -39,11 +39,11 @@ def hub(tmp_path, monkeypatch):
 def test_published_and_fetched_again(flow, hub):
     assert flow.push_to_hub("someone/colorizer") == str(hub / "someone/colorizer")
     files = {o.name for o in (hub / "someone/colorizer").iterdir()}
-    assert files == {"README.md", "config.json", "attention.safetensors", "primary.safetensors", "secondary.safetensors"}
+    assert files == {"README.md", "config.json", "attention.safetensors", "primary.safetensors", "secondary.safetensors", "palette.safetensors"}
     card = (hub / "someone/colorizer/README.md").read_text()
     assert card.startswith("---\n") and "library_name: dualflow" in card and "image-to-image" in card and "{{" not in card
     config = json.loads((hub / "someone/colorizer/config.json").read_text())
-    assert config["attention"]["dim"] == 32 and set(config) == {"attention", "gate", "primary", "secondary"}
+    assert config["attention"]["dim"] == 32 and set(config) == {"attention", "gate", "primary", "secondary", "palette"}
     again = DualFlow.from_pretrained("someone/colorizer", "cpu").nets.state_dict()
     assert all(torch.equal(v.half(), again[k].half()) for k, v in flow.nets.state_dict().items())  # they travel in half precision
 
