@@ -432,7 +432,7 @@ def test_the_dataset_that_comes_with_the_project():
 class Flow:
     "Stands in for the networks: colours by turning grey into green."
     device, nets = "cpu", type("", (), {"parameters": lambda self: []})()
-    def colorize(self, page, budget, vivid, mood, hints, reference):
+    def colorize(self, page, budget, vivid, variant, mood, hints, reference):
         return type("", (), {"image": Image.merge("RGB", (page.convert("L"), Image.new("L", page.size, 200), page.convert("L"))), "regions": [], "seconds": {}})()
 
 
