@@ -14,7 +14,7 @@ from fastai.callback.progress import CSVLogger
 from fastai.learner import Learner
 from fastai.torch_core import num_distrib, set_seed
 
-from .colorizers import Networks, compose, transmission
+from .colorizers import COLOURING, Networks, compose, transmission
 from .core import CELL, DualflowError, Workspace, half_precision, pick_device
 from .optimizer import Muon
 from .runs import PRESETS, now, provenance
@@ -100,7 +100,7 @@ def refine_attention(
     if num_distrib() > 1: raise DualflowError("refining is done by one process; run it without accelerate or torchrun")
     recipe, space, started = PRESETS[preset], Workspace(dataset_dir), now()
     models, views = Versions(space.models), views or recipe["views"]
-    chosen = models.choose(**versions)
+    chosen = models.choose(COLOURING, **versions)
     dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, torch.device(device or pick_device()), cache_mb=cache_mb)
     set_seed(seed)
     trainer = RoutingTrainer(models.load(chosen).to(memory_format=torch.channels_last)).to(dls.device)
