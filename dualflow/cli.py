@@ -215,15 +215,14 @@ CURVES = opt("--tensorboard", action="store_true", help="write curves for Tensor
 CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: the latest") for o in ("attention", "primary", "secondary"))
 
 def _train(stages, start=None, **options):
-    from dualflow.runs import PRESETS, train_stage
-    start = start or ("embedded" if PRESETS[options["preset"]]["networks"] is None else None)
+    from dualflow.runs import NEEDS, PRESETS, train_stage
+    made, start = {}, start or ("embedded" if PRESETS[options["preset"]]["networks"] is None else None)
     if start:
         from dualflow.pipeline import find_weights
         options["start"] = find_weights(None if start == "embedded" else start)
     for stage in stages:
-        if stage == "palette": options = {k: o for k, o in options.items() if k not in ("primary", "secondary")}  # which it does not read
-        metrics = train_stage(stage, **options)
-        options |= metrics["versions"]  # the next stage is trained with what this one has made
+        metrics = train_stage(stage, **options | {k: o for k, o in made.items() if k in NEEDS[stage]})
+        made |= metrics["versions"]  # the next stage is trained with what this one has made
         if RANK == 0: print(f"{stage}: " + ", ".join(f"{k} {v:.3f}" for k, v in metrics.items() if isinstance(v, float)), flush=True)
 
 START = opt("--start", metavar="WEIGHTS", help="begin with these weights instead of from nothing: embedded, a folder, models/ of a workspace, or a Hugging Face repository; all it has, or the attention stage alone")

@@ -1,4 +1,4 @@
-"""A coat may be red or blue. Asked for one colour, a network answers with a dull colour between them; asked how likely each paint of a box is, it can say both, and we can choose.
+"""A coat may be red or blue. Asked for one colour, a network answers with a dull one between them; asked how likely each paint of a box is, it can say both, and we can choose.
 
 Docs: https://dualflow.readthedocs.io/palette.html.md"""
 

@@ -11,6 +11,7 @@ __all__ = ['EMBEDDED', 'CARD', 'load_flow', 'find_weights', 'Result', 'DualFlow'
 import json, time
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -170,7 +171,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         if not 0 <= budget <= 1: raise DualflowError(f"budget {budget} is not a share between 0 and 1")
         if not height >= TOKEN: raise DualflowError(f"height {height} is not {TOKEN} pixels or more")
         if not 0 <= vivid <= 3: raise DualflowError(f"vivid {vivid} is not between 0 (grey) and 3 (garish)")
-        if variant != int(variant) or variant < 0: raise DualflowError(f"variant {variant} is not 0, 1, 2, 3 or any whole number more")
+        if not isinstance(variant, Integral) or variant < 0: raise DualflowError(f"variant {variant} is not 0, 1, 2, 3 or any whole number more")
         mood = None if mood is None else read_mood(mood)
         clock, marks = time.perf_counter(), {}
         def mark(name):

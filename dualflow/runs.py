@@ -25,7 +25,7 @@ from .core import DualflowError, Workspace, into_gamut, pick_device, save_page, 
 from .dataset import write_json
 from .palette import mean_paint
 from .streaming import fingerprint
-from .training import DualFlowTrainer, stage_learner
+from .training import NEEDS, DualFlowTrainer, stage_learner
 from .versions import Versions, digest, stage_folders
 from .views import page_loaders
 
@@ -99,7 +99,7 @@ def view_grid(
     out = trainer.eval()(L)
     trainer.train(was)
     colour = mean_paint(out["scores"]) if "scores" in out else out.get("secondary", out["attention"].plan)
-    passes = out.get("passes", transmission(truth[:, 4:], truth[:, 3:4].abs()))
+    passes = torch.ones_like(L) if "scores" in out else out.get("passes", transmission(truth[:, 4:], truth[:, 3:4].abs()))  # paints are as the finished page
     colour = F.interpolate(colour, size=L.shape[-2:], mode="bilinear")
     if "primary" in out:
         side = out["primary"].shape[-1] * 2
@@ -161,13 +161,12 @@ def train_stage(
     dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0), cache_mb)
     space.create()
     given, models = stage_folders(start) if start else {}, Versions(space.models)
-    needs = {"joint": COLOURING, "palette": ("attention",)}.get(stage) or COLOURING[:COLOURING.index(stage)]
     settings = dict(preset=preset, epochs=epochs, views=views, seed=seed, start=digest(Networks.load(given, tuple(given)), given) if given else None)
     keep = Keep(space, stage, settings)
     state = keep.read() if resume else None
     if state and any(keep.run_of["from"].get(k) != v for k, v in versions.items()):
         print(f"{stage}: the checkpoint is of a run with {keep.run_of['from']}; beginning again"); state = None
-    if not state: keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": models.choose(tuple(versions) if start else needs, **versions)}
+    if not state: keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": models.choose(tuple(versions) if start else NEEDS[stage], **versions)}
     set_seed(seed)
     nets = models.load(keep.run_of["from"], given, **recipe["networks"] or {})
     if stage == "primary": nets.check_fit(stage, f"attention {keep.run_of['from'].get('attention', start)}", f"the primary of preset '{preset}'")

@@ -14,6 +14,20 @@ def comics():
     return folder
 
 
+@pytest.fixture(scope="session")
+def flow():
+    "The colorizer with the embedded weights."
+    from dualflow.pipeline import load_flow
+    return load_flow(None)
+
+
+@pytest.fixture(scope="session")
+def page():
+    "A small drawn page in colour."
+    from dualflow.drawing import draw_page
+    return draw_page(11, size=(320, 448)).color
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_pictures(tmp_path_factory):
     "Two demos that show the same picture would share one file of Gradio's, and one may be read while the other is writing it."

@@ -23,10 +23,6 @@ ROOT = Path(__file__).parents[1]
 SAMPLES = sorted((ROOT / "data" / "samples").glob("page_*.png"))
 
 
-@pytest.fixture(scope="module")
-def flow(): return DualFlow.from_pretrained()
-
-
 def test_samples_are_there(): assert len(SAMPLES) == 3 and not any(has_colour(load_page(o)) for o in SAMPLES)
 
 

@@ -22,14 +22,6 @@ SIZE = 320, 448
 
 
 @pytest.fixture(scope="module")
-def flow(): return DualFlow.from_pretrained()
-
-
-@pytest.fixture(scope="module")
-def page(): return draw_page(11, size=SIZE).color
-
-
-@pytest.fixture(scope="module")
 def alone(flow, page): return flow.colorize(page.convert("L"))
 
 
