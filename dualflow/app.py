@@ -6,7 +6,7 @@ Docs: https://dualflow.readthedocs.io/app.html.md"""
 
 # %% auto #0
 __all__ = ['WORDS', 'MAX_DEMO_PIXELS', 'MAX_FILE_SIZE', 'BRUSH_HEIGHT', 'MAX_REFERENCES', 'MOOD_SIGNS', 'DICE', 'SAMPLES',
-           'SWATCHES', 'CSS', 'complaint', 'preferred_language', 'write_report', 'read_upload', 'reduced',
+           'SWATCHES', 'CSS', 'complaint', 'preferred_language', 'write_report', 'read_upload', 'to_paint_on',
            'read_strokes', 'colour_upload', 'sample_pages', 'build_demo', 'launch_options', 'launch']
 
 # %% ../nbs/09a_app.ipynb #e2aafcfd
@@ -16,13 +16,14 @@ from html import escape
 from pathlib import Path
 
 import gradio as gr
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from .core import DualflowError, grey_image, load_page, save_page
 from .drawing import draw_page
 from .explore import attention_image, plan_image, primary_image, regions_image, secondary_image
 from .pipeline import EMBEDDED, has_colour, load_flow
 from .printing import manga_bw
+from .questions import places_to_ask
 
 # %% ../nbs/09a_app.ipynb #414d30eb
 WORDS = {
@@ -39,7 +40,7 @@ WORDS = {
         error="Not quite", choose="Choose a page first.", trouble="{reason}",
         already=" This page had colours of its own; they were set aside.", followed=" Pages in colour that it follows: {n}.", cpu="the CPU", cuda="the GPU", mps="the Apple GPU",
         references="Pages in colour of the same story, if you have some (at most six)", crowd="Choose at most {n} pages in colour.", colourless="{name} has no colours to follow.",
-        paint="### Your colours\nNo page says in black and white whether a coat is red. Pick a colour, dab it where you know better, and colour again: places that look alike follow.",
+        paint="### Your colours\nNo page says in black and white whether a coat is red. Pick a colour, dab it where you know better, and colour again: places that look alike follow. The rings are questions: a dab there teaches most.",
         brush="Paint on the page", again="Colour again with my strokes", unpainted="Paint at least one stroke first.",
         steps="reading, attention, splitting, primary, secondary, fusion"),
     "fr": dict(
@@ -55,7 +56,7 @@ WORDS = {
         error="Un instant", choose="Choisissez d'abord une page.", trouble="Cette page ne peut être coloriée (en anglais : {reason}).",
         already=" Cette page avait déjà des couleurs ; elles ont été mises de côté.", followed=" Pages en couleurs suivies : {n}.", cpu="le processeur", cuda="la carte graphique", mps="le GPU Apple",
         references="Pages en couleurs de la même histoire, au besoin (6 au plus)", crowd="Choisissez au plus {n} pages en couleurs.", colourless="{name} n'a pas de couleurs à suivre.",
-        paint="### Vos couleurs\nAucune page ne dit en noir et blanc si un manteau est rouge. Choisissez une couleur, posez-en une touche là où vous le savez, et recoloriez : ce qui se ressemble suivra.",
+        paint="### Vos couleurs\nAucune page ne dit en noir et blanc si un manteau est rouge. Choisissez une couleur, posez-en une touche là où vous le savez, et recoloriez : ce qui se ressemble suivra. Les cercles sont des questions : c'est là qu'une touche en apprend le plus.",
         brush="Peignez sur la page", again="Recolorier avec mes touches", unpainted="Posez d'abord une touche de couleur.",
         steps="lecture, attention, découpage, principal, second, fusion"),
 }
@@ -110,11 +111,16 @@ def read_upload(
 # %% ../nbs/09a_app.ipynb #3d9e2e2f
 BRUSH_HEIGHT = 720  # pixels of the page that one paints on
 
-def reduced(
-    page: Image.Image,
-) -> Image.Image: # At most `BRUSH_HEIGHT` high
-    "A page to paint on."
-    page = page.resize((max(1, round(page.width * BRUSH_HEIGHT / page.height)), BRUSH_HEIGHT), Image.Resampling.LANCZOS) if page.height > BRUSH_HEIGHT else page.copy()
+def to_paint_on(
+    page: Image.Image, # In colour
+    questions=(), # Places (x, y) on it
+) -> Image.Image: # At most `BRUSH_HEIGHT` high, a ring around each question
+    "A page for the easel."
+    size = (max(1, round(page.width * BRUSH_HEIGHT / page.height)), BRUSH_HEIGHT) if page.height > BRUSH_HEIGHT else page.size
+    rings = Image.new("RGBA", [4 * o for o in size])
+    for x, y in ([4 * o * size[0] / page.width for o in place] for place in questions):
+        for radius, width, colour in ((56, 22, "white"), (52, 13, "#e11d48")): ImageDraw.Draw(rings).ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
+    page = Image.alpha_composite(page.convert("RGBA").resize(size, Image.Resampling.LANCZOS), rings.resize(size, Image.Resampling.LANCZOS)).convert("RGB")
     page.info["use"] = "easel"  # Gradio names files by their bytes: the same bytes would be written anew while a browser reads them
     return page
 
@@ -211,13 +217,13 @@ def build_demo(
             file = save_page(after, Path(full.GRADIO_CACHE, secrets.token_hex(), f"{Path(path).stem}_colored.png"))  # a download gets the name of the file
             return (before, file), report, file, *how, path
         def answer_again(path, budget, references, mood, variant, painted, request: gr.Request): return answer(path, budget, references, mood, variant, request, painted or {"layers": []})
-        def clean(pair): return reduced(pair[1]) if pair else None
+        def ask(pair, painted=None): return to_paint_on(pair[1], places_to_ask(pair[0], hints=painted and read_strokes(painted, pair[0].size))) if pair else None
         shown, one_by_one = [compare, words, full, *layers[:5], coloured], dict(concurrency_limit=1, concurrency_id="colour")
         button.click(None, js="() => { if (innerWidth < 640) document.querySelector('#compare').scrollIntoView() }", api_visibility="private")  # on a phone the result is out of sight
         button.click(answer, [page, budget, references, mood, variant], shown, api_name="colour", show_progress_on=[compare], **one_by_one).success(
-            lambda pair: (gr.Column(visible=True), clean(pair)), compare, [story, easel], api_visibility="private", queue=False)
+            lambda pair: (gr.Column(visible=True), ask(pair)), compare, [story, easel], api_visibility="private", queue=False)
         again.click(answer_again, [coloured, budget, references, mood, variant, easel], shown, api_visibility="private", show_progress_on=[compare], **one_by_one).success(
-            lambda pair, painted: {**painted, "background": clean(pair), "composite": None}, [compare, easel], easel, api_visibility="private", queue=False)  # the same strokes, over what they did
+            lambda pair, painted: {**painted, "background": ask(pair, painted), "composite": None}, [compare, easel], easel, api_visibility="private", queue=False)  # the same strokes, over what they did
     demo.words = t
     return demo.queue(max_size=12)
 

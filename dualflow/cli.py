@@ -288,7 +288,7 @@ def evaluate(dataset_dir, weights, styles, pages, budget, vivid, variant, refere
 @command(WEIGHTS, opt("--width", type=whole(32), default=992), opt("--height", type=whole(32), default=1401), opt("--repeat", type=whole(1), default=3, help="times to run"),
          opt("--streaming", action="store_true", help="instead: pages a second from a folder, from shards and from a cache, and the memory they take"),
          opt("--routers", action="store_true", help="instead: compare random, simple, learned and ideal choices of patches on the pages of --dataset_dir"),
-         opt("--guidance", action="store_true", help="instead: what a choice of six variants, a mood, 5, 20 and 100 true colours, or 1 and 6 reference pages bring on the pages of --dataset_dir, reduced to --height"),
+         opt("--guidance", action="store_true", help="instead: what a choice of six variants, a mood, 5, 20 and 100 true colours, at random or where the page asks for them, or 1 and 6 reference pages bring on the pages of --dataset_dir, reduced to --height"),
          opt("--dataset_dir", help="with --routers or --guidance: folder of a dataset; its colour halves are the truth"),
          opt("--pages", type=whole(1), default=8, help="with --routers or --guidance: look at this many pages, spread evenly"),
          opt("--style", default="screentone", choices=("gray", "lineart", "screentone"), help="with --routers or --guidance: print the pages in this style"),

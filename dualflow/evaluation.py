@@ -25,6 +25,7 @@ from .drawing import draw_page
 from .metrics import bleed, colour_accuracy, count_macs, delta_e, palette_distance, paper_tint, peak_memory, seam_index
 from .pipeline import DualFlow
 from .printing import manga_bw
+from .questions import places_to_ask
 from .sources import spread
 
 # %% ../nbs/08a_evaluation.ipynb #8c6e5049
@@ -180,11 +181,10 @@ def picture_sheet(
 # %% ../nbs/08a_evaluation.ipynb #dd249fd9
 def true_hints(
     true: Image.Image, # The page in colour
-    n: int, # Points
+    spots: list[tuple[int, int]], # Places (x, y) on it
 ) -> list[tuple]: # (x, y, (r, g, b)) of each, for `DualFlow.colorize`
-    "Points at random places, always the same ones, with the mean colour around each."
+    "What somebody who knows the page would say there: the mean colour around each place."
     reach = max(true.height // 350, 1)
-    spots = np.random.default_rng(0).integers(0, true.size, (n, 2)).tolist()
     around = lambda x, y: true.crop((max(x - reach, 0), max(y - reach, 0), min(x + reach + 1, true.width), min(y + reach + 1, true.height)))
     return [(x, y, around(x, y).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))) for x, y in spots]
 
@@ -206,7 +206,8 @@ def compare_guidance(
         if on_page: on_page(number, len(chosen), pages[i].name)
         true = reduced(pages[i].color)
         bw = grey_image(manga_bw(true, style).L)
-        ways = {"none": {}, "its mood": dict(mood=true)} | {f"{k} points": dict(hints=true_hints(true, k)) for k in points}
+        anywhere, asked = np.random.default_rng(0).integers(0, true.size, (max(points), 2)).tolist(), places_to_ask(bw, max(points))
+        ways = {"none": {}, "its mood": dict(mood=true)} | {f"{k} points{how}": dict(hints=true_hints(true, spots[:k])) for k in points for how, spots in (("", anywhere), (", asked for", asked))}
         near = sorted((k for k in range(len(pages)) if k != i and chapters[k] == chapters[i]), key=lambda k: abs(k - i))[:max(references, default=0)]
         lessons = [flow.study(pages[k].color, bw, height=height) for k in near]
         if near and references:

@@ -180,7 +180,7 @@ def find_paper(
 ) -> torch.Tensor: # (1, 1, H/2, W/2), 0..1: 1 on margins and gutters
     "Margins and gutters: white that reaches around the page, is thin, and has straight sides. Rather none than a wrong one."
     h, w = L.shape[-2:]
-    share = min(704 / min(h, 2 * w), 1000 / w)  # all pages at one size: a short line is as straight as a long one
+    share = min(704 / min(h, 2 * w), 1000 / w, 8)  # all pages at one size, but for slivers: a short line is as straight as a long one
     page = F.interpolate(L, size=[max(1, round(o * share)) for o in (h, w)], mode="bilinear", antialias=True)[0, 0].cpu().numpy()
     bare, side = page > np.quantile(page[::4, ::4], .97) - 8, 2 * int(thick / 2 * min(page.shape[0], 2 * page.shape[1])) + 1
     bare &= ~ndimage.maximum_filter(ndimage.minimum_filter(bare, side, mode="constant"), side, mode="constant")  # without the squares that fit in (an opening)

@@ -6,6 +6,7 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 gr = pytest.importorskip("gradio")
 
@@ -198,6 +199,9 @@ def test_browser_paints_and_colours_again(browser, url, page):
     assert WORDS["en"]["unpainted"] in toast.inner_text()
     canvas = tab.locator("#easel canvas").first
     canvas.scroll_into_view_if_needed()
+    seen = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).astype(int)
+    rings, _ = ndimage.label((abs(seen - (225, 29, 72)) < 40).all(2), np.ones((3, 3)))
+    assert (np.bincount(rings.ravel())[1:] > 200).sum() == 5  # questions
     box = canvas.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     tab.mouse.move(x - 8, y)

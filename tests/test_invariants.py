@@ -1,4 +1,5 @@
 "What must hold for any page, map and budget."
+import tracemalloc
 from functools import cache
 from types import SimpleNamespace
 
@@ -184,6 +185,15 @@ def test_what_is_found_on_real_pages_is_paper(comics):
 def test_pages_of_any_size_have_paper_or_none(h, w, seed):
     paper = find_paper(torch.rand(1, 1, h, w, generator=torch.Generator().manual_seed(seed)).round() * 100)
     assert paper.shape == (1, 1, -(-h // 2), -(-w // 2))
+
+
+@pytest.mark.parametrize("size", [(5000, 1), (1400, 2), (3, 500)])
+def test_slivers_are_not_blown_up(size):
+    tracemalloc.start()
+    try:
+        assert not find_paper(torch.full((1, 1, *size), 50.)).any()
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally: tracemalloc.stop()
 
 
 @pytest.mark.parametrize("slope", [0., .1, .5, 1.])
