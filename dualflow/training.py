@@ -1,4 +1,4 @@
-"""First the attention model, then the primary on what attention chose, then the secondary on what the primary painted, then all together for a while.
+"""First the attention model, then the primary on what attention chose, then the secondary on what the primary painted, then gate and both colorizers together; last, the palette.
 
 Docs: https://dualflow.readthedocs.io/training.html.md"""
 
@@ -32,7 +32,7 @@ def colour_loss(
     passes: torch.Tensor, # (B, 1, H, W), transmission of the ink
     truth: torch.Tensor, # (B, 3 or more, H, W), true Lab first
 ) -> torch.Tensor: # Scalar
-    "Error of the composed page at the resolution of `colour`: 2 |dL| + dL^2 / 5 + (1 + chroma / 30) |dab|^2 / 15, in tenths of Delta-E."
+    "Error of the composed page at the resolution of `colour`: (2 |dL| + dL^2 / 5 + (1 + chroma / 30) |dab|^2 / 15) / 10, and its mean."
     factor = truth.shape[-1] // colour.shape[-1]
     true, made = F.avg_pool2d(truth[:, :3], factor), compose(colour, F.avg_pool2d(passes, factor))
     rare = 1 + (true[:, 1:].square().sum(1) + 1e-3).sqrt() / 30

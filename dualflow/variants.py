@@ -10,7 +10,6 @@ __all__ = ['chance', 'gumbel', 'draw_paints', 'vary']
 # %% ../nbs/05b_variants.ipynb #var00003
 import torch, torch.nn.functional as F
 
-from .core import DualflowError
 from .fusion import flow_along, upsample_guided
 from .palette import Palette, mean_paint
 
@@ -55,8 +54,7 @@ def vary(
     palette: Palette,
     variant: int, # 1, 2, 3, ...
 ) -> torch.Tensor: # (1, 3, H/2, W/2), L̂ab
-    "Paint the page as it could be, too. Raises `DualflowError` if the palette is untrained."
-    if not palette.views: raise DualflowError("these weights have no palette, from which variants are drawn; train it: dualflow-train-colorization --mode palette")
+    "Paint the page as it could be, too."
     scores, painted, light = palette(seen, L), F.avg_pool2d(colour, 4), F.avg_pool2d(guide, 4)
     drawn = draw_paints(scores, seen.tokens, light, variant)
     bare, white = ((light - 80) / 15).clamp(0, 1), ((painted[:, :1] * light / 100 - 90) / 6).clamp(0, 1)
