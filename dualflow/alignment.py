@@ -66,7 +66,7 @@ def match_features(
     for page in (color, bw):
         ink, sift = ink_image(page, LOOK), SIFT(upsampling=1, n_octaves=3, c_dog=.02)
         try: sift.detect_and_extract((ink / 6).clip(0, 1))
-        except RuntimeError: return None  # not a single feature
+        except (RuntimeError, IndexError): return None  # not a single feature, or too small a picture for any
         points.append((sift.keypoints[:, ::-1] + .5) / np.divide(ink.shape[::-1], page.size)); words.append(sift.descriptors)
     pairs = match_descriptors(*words, max_ratio=.9)
     if len(pairs) < 8: return None

@@ -9,13 +9,14 @@ __all__ = ['check_output', 'place_pages', 'colour_book']
 
 # %% ../nbs/08c_books.ipynb #books003
 import os, zipfile
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import torch.distributed as others
 from PIL import Image
 
-from .core import PAGE_ENDINGS, DualflowError, load_page, picture_file, save_page, write_aside
+from .core import PAGE_ENDINGS, DualflowError, PageError, load_page, picture_file, save_page, write_aside
 from .pipeline import DualFlow, has_colour
 from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source, png
 
@@ -23,8 +24,10 @@ from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source, png
 def check_output(
     input: Path, # A page, a folder, a CBZ or a PDF
     output: Path, # Where the coloured one shall be
+    pages=(), # `Source`s found at the input
+    keep=(), # Other files that must stay as they are
 ):
-    "Raise `DualflowError` where `output` does not fit `input`, or cannot be written; make the folder it needs."
+    "Raise `DualflowError` where `output` does not fit `input`, would replace what must stay, or cannot be written; make the folder it needs."
     whole, to_archive = input.is_dir(), _to_archive(input)
     if to_archive and output.suffix.lower() not in ZIP_ENDINGS: raise DualflowError(f"{output}: a CBZ or PDF comes out as a CBZ; end the name in .cbz")
     if whole and (output.is_file() or output.suffix.lower() in (*PAGE_ENDINGS, *ARCHIVE_ENDINGS)): raise DualflowError(f"{output}: the input is a folder, so the output must be a folder")
@@ -32,18 +35,28 @@ def check_output(
     if not whole and not to_archive: picture_file(output)
     if output.exists() and input.resolve() == output.resolve(): raise DualflowError(f"{output}: output and input are the same; originals are never changed")
     if whole and input.resolve() in output.resolve().parents: raise DualflowError(f"{output}: lies in the input, whose pages would be mixed with their copies; choose a folder beside {input}")
+    mine = {Path(o).resolve() for o in (*(o.file for o in pages), *keep)}
+    for o in [output/place for place in place_pages(pages, input)] if whole else [output]:
+        real = o.resolve()
+        if real in mine or whole and input.resolve() in real.parents: raise DualflowError(f"{o}: lies among the originals, which are never changed; choose another output")
+        if o.is_file() and not os.access(o, os.W_OK): raise DualflowError(f"{o}: is protected from writing; choose another output")
     folder = output if whole else output.absolute().parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK): raise PermissionError(13, "no permission to write there")
     except OSError as e: raise DualflowError(f"{folder}: cannot be written ({e.strerror or e}); choose another folder") from None
 
+def _about(archive):
+    "Name and contents of what a CBZ says about itself."
+    if archive.suffix.lower() in ZIP_ENDINGS:
+        with suppress(PageError): yield "ComicInfo.xml", Source(archive, "ComicInfo.xml").read()
+
 def _to_archive(input): return input.suffix.lower() in ARCHIVE_ENDINGS and not input.is_dir()
 
 # %% ../nbs/08c_books.ipynb #books008
 def _place(parts, taken):
     "A path for a page below the output: no name leads out of it, none is too long for a disk, and no two pages get the same."
-    clean = [o.encode()[:200].decode(errors="ignore") for o in "/".join(parts).replace("\\", "/").replace(":", "_").replace("\0", "_").split("/") if o not in ("", ".", "..")] or ["page"]
+    clean = [o.encode()[:200].decode(errors="ignore") for o in "/".join(parts).encode(errors="replace").decode().replace("?", "_").replace("\\", "/").replace(":", "_").replace("\0", "_").split("/") if o not in ("", ".", "..")] or ["page"]
     path, again = "/".join(clean), 1
     while path.casefold() in taken: again += 1; path = f"{'/'.join(clean)}_{again}"
     taken.add(path.casefold())
@@ -89,6 +102,7 @@ def colour_book(
         for i, source in list(enumerate(pages, 1))[rank::world]:
             try:
                 page = load_page(source.read(), name=source.label)
+                if not to_archive and not input.is_dir(): picture_file(output, page.size)
                 if len(pages) > 1 and not again and has_colour(page):
                     if consistent: to_study.append(source)
                     image, what = page, "in colour already, kept as it is"
@@ -96,9 +110,9 @@ def colour_book(
                     while to_study: lessons.append(flow.study(load_page((o := to_study.pop(0)).read(), name=o.label), page, **options))
                     result = flow.colorize(page, hints=hints, reference=lessons, **options)
                     image, what = result.image, f"{page.width} x {page.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s"
-                on_page(i, len(pages), source.name, what)
             except DualflowError as e: fail(e); continue
             yield places[i - 1], image
+            on_page(i, len(pages), source.name, what)  # when it is written
 
     def gathered():
         "Names and PNG files of all processes, handed to the first."
@@ -116,6 +130,7 @@ def colour_book(
             with write_aside(output) as aside:
                 with zipfile.ZipFile(aside, "w") as z:
                     for name, data in files: z.writestr(name, data); written += 1
+                    for o in _about(input): z.writestr(*o)
                 if not written: raise DualflowError(f"{input}: no page could be coloured")
         except OSError as e: trouble = DualflowError(f"{output}: cannot be written ({e.strerror or e}); make room, or choose another folder")
         except DualflowError as e: trouble = e

@@ -139,6 +139,7 @@ def fix_dataset(
         try: _fix_page(Page(read_record(space.metadata/f"{name}.json"), space), kinds)
         except (PageError, OSError): continue  # a half that nobody can make again is gone, too: validation goes on saying so
         mended += len(kinds)
-    left_out = (_read_json(space.info) or {}).get("left_out", [])
+    info = _read_json(space.info)
+    left_out = info.get("left_out", []) if isinstance(info, dict) else []
     write_json({**describe(read_records(space)), "left_out": left_out}, space.info)
     return mended

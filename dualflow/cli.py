@@ -26,17 +26,23 @@ def command(*options):
             warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)  # what fastai does to PyTorch is no news to a user
             plain, warnings.formatwarning = warnings.formatwarning, lambda message, *_, **__: f"warning: {message}\n"
             main = threading.current_thread() is threading.main_thread()
-            before = main and signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it tidies up as after Ctrl-C
+            ends = [o for name in ("SIGTERM", "SIGHUP") if main and (o := getattr(signal, name, None)) and signal.getsignal(o) == signal.SIG_DFL]
+            for o in ends: signal.signal(o, signal.default_int_handler)  # told to end, it tidies up as after Ctrl-C
+            for o in (sys.stdout, sys.stderr):
+                if hasattr(o, "reconfigure"): o.reconfigure(errors="backslashreplace")  # no name of a page is too strange for a terminal
             try: return f(**args) or 0
             except KeyboardInterrupt: print("stopped", file=sys.stderr); return 130
+            except BrokenPipeError:  # nobody reads on, as in `| head`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 1
             except Exception as e:
                 from dualflow.core import DualflowError
-                if not isinstance(e, DualflowError): raise
-                print(f"error: {e}", file=sys.stderr)
+                if not isinstance(e, (DualflowError, OSError)): raise
+                print(f"error: {e.filename}: {e.strerror}" if getattr(e, "filename", None) else f"error: {e}", file=sys.stderr)
                 return 1
             finally:
                 warnings.formatwarning = plain
-                if main: signal.signal(signal.SIGTERM, before)
+                for o in ends: signal.signal(o, signal.SIG_DFL)
         run.__name__, run.__doc__, run.function = f.__name__, f.__doc__, f
         return run
     return wrap
@@ -65,7 +71,7 @@ VARIANT = opt("--variant", type=whole(0), default=0, help="0 is the mean of all 
 REFERENCE = opt("--reference", nargs="+", default=[], help="pages in colour of the same work, or folders, CBZ or PDF with them, whose colours to follow: the more the better, up to 20")
 
 # %% ../nbs/10_cli.ipynb #372f069f
-RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))  # set by accelerate and torchrun: which of how many processes this is
+RANK, WORLD = map(int, (os.environ["RANK"], os.environ["WORLD_SIZE"]) if all(map(os.environ.get, ("RANK", "WORLD_SIZE", "MASTER_ADDR"))) else (0, 1))  # set by accelerate and torchrun: which of how many processes this is
 
 def _say(number, total, name, text): print(f"[{number}/{total}] {name}: {text}", flush=True)
 
@@ -112,11 +118,12 @@ def colorize(input, output, budget, vivid, variant, all, mood, hints, reference,
     pages = find_pages(input, on_error=unread.append)
     for e in unread if RANK == 0 else (): fail(e)
     if not pages and not unread: raise DualflowError(f"{input}: no pages here")
-    check_output(input, output)
+    references = _in_colour(reference)
+    check_output(input, output, pages, [*(o.file for o in references), *filter(None, (hints, mood))])
     if consistent and WORLD > 1: raise DualflowError("--consistent follows the pages in their order: start a single process")
     if hints and len(pages) != 1: raise DualflowError(f"{hints}: hints are for a single page, and {input} has {len(pages)}; colour that page alone")
     sheet = hint_sheet(hints, load_page(pages[0].read(), name=pages[0].label).size) if hints else None
-    references, mood = _in_colour(reference), read_mood(mood) if mood else None
+    mood = read_mood(mood) if mood else None
     written, lost = colour_book(_load_flow(weights), pages, input, output, _say, fail, all, sheet, references, consistent, (RANK, WORLD), budget=budget, vivid=vivid, variant=variant, mood=mood)
     lost += len(unread)
     if RANK == 0: print(f"{written} of {len(pages)} pages written to {output}" + f"; {lost} failed" * (lost > 0))
@@ -295,12 +302,16 @@ def evaluate(dataset_dir, weights, styles, pages, budget, vivid, variant, refere
          opt("--save", help="with --routers or --guidance: write the rows to this .json or .csv file, and the figure of the routers beside it"))
 def bench(weights, width, height, repeat, streaming, routers, guidance, dataset_dir, pages, style, save):
     "Cost of colouring a drawn page: arithmetic, seconds and memory, in one run."
+    from dualflow.core import DualflowError
     show = lambda lines: [print(f"{name:28} {value}", flush=True) for name, value in lines.items()]
+    if save:
+        from dualflow.evaluation import table_file
+        if not (routers or guidance): raise DualflowError("--save keeps the rows of --routers or --guidance; choose one of them")
+        table_file(save)
     if streaming:
         from dualflow.streaming import bench_streaming
         for some in ((10_000, (64, 96)), (12, (1984, 2816))): show(bench_streaming(*some))
     elif routers or guidance:
-        from dualflow.core import DualflowError
         from dualflow.dataset import DatasetLoader
         from dualflow.evaluation import compare_guidance, save_rows
         from dualflow.sources import spread

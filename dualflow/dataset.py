@@ -10,7 +10,7 @@ __all__ = ['SCHEMA', 'PageRecord', 'to_json', 'write_json', 'migrate', 'read_rec
            'DatasetLoader']
 
 # %% ../nbs/01_dataset.ipynb #13147a4f
-import hashlib, json, re, warnings
+import hashlib, json, os, re, warnings
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -70,7 +70,7 @@ def read_record(
     try:
         record = PageRecord(**migrate(json.loads(Path(file).read_text(encoding="utf-8")), file))
         width, height = record.original_size
-        if min(width, height) <= 0 or not all(o["file"] and o["sha256"] for o in record.source.values()): raise ValueError("a field is empty")
+        if min(width, height) <= 0 or not isinstance(record.files, dict) or not all(o["file"] and o["sha256"] for o in record.source.values()): raise ValueError("a field is empty")
         if any(Path(o).name != o for o in (record.color, record.bw)): raise ValueError("it names files outside the dataset")
         if record.name != Path(file).stem: raise ValueError(f"it is about {record.name}")
         for o in record.attention_regions: o["x"] + o["y"] + o["w"] + o["h"] + o["importance"]
@@ -138,7 +138,7 @@ def prepare_pair(
     pages = {kind: load_page(data[kind], name=o.label) for kind, o in halves.items()}
     color, endings = pages["color"], {"bw": ".png", **{kind: o.ending for kind, o in halves.items()}}
     if is_grey(color): raise PageError(halves["color"].label, "has no colour, and only colour pages can teach it")
-    record = PageRecord(name, chapter, [], "", "", "original", {kind: {"file": o.label, "sha256": stamps[kind]} for kind, o in halves.items()})
+    record = PageRecord(name, chapter, [], "", "", "original", {kind: {"file": o.origin, "sha256": stamps[kind]} for kind, o in halves.items()})
     if "bw" in halves:
         kept, laid, record.transformations = align_pair(color, pages["bw"], halves["bw"].label)
         for kind, old, new in (("color", color, kept), ("bw", pages["bw"], laid)):
@@ -189,13 +189,13 @@ class _Names:
     "Which name each page has: the one it had in earlier runs, or a new one that no other page has."
     def __init__(self, records):
         self.records = {k: o for k, o in records.items() if isinstance(o, PageRecord)}
-        self.known = {o.source["color"]["file"]: k for k, o in self.records.items() if "color" in o.source}
+        self.known = {os.path.abspath(o.source["color"]["file"]): k for k, o in self.records.items() if "color" in o.source}
         self.taken = {o.casefold() for o in self.records}  # some disks do not tell A from a
-    def __call__(self, chapter, name, label, stamp):
+    def __call__(self, chapter, name, origin, stamp):
         plain, old = file_name(chapter, name), self.records.pop(file_name(chapter, name), None)
         moved = old and old.source.get("color", {}).get("sha256") == stamp  # the same page, from a folder of another name
         free = moved or plain.casefold() not in self.taken
-        chosen = self.known.setdefault(label, plain if free else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:8]}")
+        chosen = self.known.setdefault(origin, plain if free else f"{plain}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}")
         self.taken.add(chosen.casefold())
         return chosen
 
@@ -208,7 +208,7 @@ def _add_pair(space, chapter, name, halves, style, records, names):
     "One pair into the dataset: what was done, and a word about it."
     if "color" not in halves: raise PageError(halves["bw"].label, "black and white without its colour half")
     stamps = {kind: o.stamp() for kind, o in halves.items()}
-    name = names(chapter, name, halves["color"].label, stamps["color"])
+    name = names(chapter, name, halves["color"].origin, stamps["color"])
     old, style = records.get(name), "original" if "bw" in halves else _style_for(name, style)
     if isinstance(old, PageRecord):
         if Page(old, space).whole() and old.style == style and {kind: o["sha256"] for kind, o in old.source.items()} == stamps: return "unchanged", ""

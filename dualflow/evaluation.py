@@ -131,10 +131,11 @@ def format_table(rows: list[dict]) -> str: # As markdown
 def table_file(
     path, # Where a table shall be
 ) -> Path: # `path`
-    "Raise `DualflowError` if the ending is not that of a table."
+    "Raise `DualflowError` if the ending is not that of a table, or no folder can be there."
     path = Path(path)
-    if path.suffix in (".json", ".csv"): return path
-    raise DualflowError(f"{path}: end the name in .json or .csv")
+    if path.suffix not in (".json", ".csv"): raise DualflowError(f"{path}: end the name in .json or .csv")
+    if not (over := next(o for o in path.absolute().parents if o.exists())).is_dir(): raise DualflowError(f"{path}: {over} is a file, not a folder; choose another place")
+    return path
 
 def save_rows(
     rows: list[dict], # From `evaluate_dataset` or `compare_routers`

@@ -13,7 +13,7 @@ import time
 from statistics import median
 
 import numpy as np
-import torch
+import torch, torch.nn.functional as F
 from kornia.metrics import psnr, ssim
 from skimage.color import deltaE_ciede2000
 from torch.utils.flop_counter import FlopCounterMode
@@ -44,8 +44,9 @@ def colour_accuracy(
 ) -> dict: # psnr (dB), ssim, ciede2000 (Delta-E), colourfulness (ratio, 1 is right); with a zone also psnr and ciede2000 _priority and _fill
     "How close a coloured page is to the true one."
     x, y = to_tensor(made), to_tensor(true)
+    at_least = lambda o: F.pad(o, (0, max(0, 11 - o.shape[-1]), 0, max(0, 11 - o.shape[-2])), mode="replicate")  # the window of `ssim`
     e = delta_e(page_lab(made), page_lab(true))
-    out = {"psnr": psnr(x, y, 1.).item(), "ssim": ssim(x, y, 11).mean().item(),
+    out = {"psnr": psnr(x, y, 1.).item(), "ssim": ssim(at_least(x), at_least(y), 11).mean().item(),
            "ciede2000": float(e.mean()), "colourfulness": colourfulness(x) / max(colourfulness(y), 1e-6)}
     if zone is not None and zone.any() and not zone.all():
         for name, place in (("priority", zone), ("fill", ~zone)):

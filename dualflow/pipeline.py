@@ -171,7 +171,8 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         if not 0 <= budget <= 1: raise DualflowError(f"budget {budget} is not a share between 0 and 1")
         if not height >= TOKEN: raise DualflowError(f"height {height} is not {TOKEN} pixels or more")
         if not 0 <= vivid <= 3: raise DualflowError(f"vivid {vivid} is not between 0 (grey) and 3 (garish)")
-        if not isinstance(variant, Integral) or variant < 0: raise DualflowError(f"variant {variant} is not 0, 1, 2, 3 or any whole number more")
+        if not isinstance(variant, Integral) or not 0 <= variant < 2**63: raise DualflowError(f"variant {variant} is not 0, 1, 2, 3 or any whole number more, of 18 digits at most")
+        variant = int(variant)
         if variant and not self.nets.palette.views: raise DualflowError("these weights have no palette, from which variants are drawn; train it: dualflow-train-colorization --mode palette")
         mood = None if mood is None else read_mood(mood)
         clock, marks = time.perf_counter(), {}

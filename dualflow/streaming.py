@@ -65,9 +65,11 @@ def _parts(page, quality):
     return {"json": json.dumps({"record": record, "crc32": _checks(record, parts)}).encode(), **parts}
 
 def _read_index(folder):
-    try: return json.loads((Path(folder)/INDEX).read_text(encoding="utf-8"))
+    try:
+        index = json.loads((Path(folder)/INDEX).read_text(encoding="utf-8"))
+        return {k: index[k] for k in ("schema", "fingerprint", "complete", "done", "shards", "left_out")}
     except FileNotFoundError: raise DualflowError(f"{folder}: no shards here; make them with dualflow-shard-dataset") from None
-    except (OSError, ValueError) as e: raise DualflowError(f"{Path(folder)/INDEX}: damaged index ({e}); delete it and run dualflow-shard-dataset again") from None
+    except (OSError, ValueError, KeyError, TypeError) as e: raise DualflowError(f"{Path(folder)/INDEX}: damaged index ({e}); delete it and run dualflow-shard-dataset again") from None
 
 def shard_dataset(
     dataset_dir, # A dataset's folder
@@ -77,11 +79,11 @@ def shard_dataset(
     on_page=None, # Called after each page with (number, total, name, what went wrong or None)
 ) -> dict: # The index: {"fingerprint", "complete", "done", "shards": [{"file", "split", "first", "pages"}], "left_out", ...}
     "Pack a dataset into WebDataset shards of training and validation pages. Goes on where an interrupted run stopped; unreadable pages are left out and listed."
-    if shard_mb <= 0 or not (quality is None or 1 <= quality <= 95): raise DualflowError(f"shards of {shard_mb} MB at quality {quality}: the size must be above 0, the quality 1 to 95")
+    if not 0 < shard_mb < float("inf") or not (quality is None or 1 <= quality <= 95): raise DualflowError(f"shards of {shard_mb} MB at quality {quality}: the size must be above 0, the quality 1 to 95")
     target, pages = Path(target_dir), {o: DatasetLoader(dataset_dir, split=o) for o in ("train", "valid")}
     stamp = hashlib.sha256(json.dumps([SCHEMA, shard_mb, quality, [[asdict(r) for r in o.records] for o in pages.values()]], sort_keys=True).encode()).hexdigest()
     index = _read_index(target) if (target/INDEX).is_file() else {"fingerprint": None, "shards": []}
-    if index["fingerprint"] != stamp:
+    if index["fingerprint"] != stamp or not all((target/o["file"]).is_file() for o in index["shards"]):
         old, index = index["shards"], {"schema": SCHEMA, "fingerprint": stamp, "complete": False, "done": 0, "shards": [], "left_out": []}
         if old: write_json(index, target/INDEX)  # before anything goes: no index may speak of shards that are gone
         for o in old: (target/Path(o["file"]).name).unlink(missing_ok=True)

@@ -1,0 +1,195 @@
+"Whatever is named, linked, damaged, too large or in the way: originals stay, no page is missed in silence, and a command ends in one line."
+import io, json, os, shutil, signal, subprocess, sys, time, zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dualflow import cli
+from dualflow.alignment import match_features
+from dualflow.books import check_output, place_pages
+from dualflow.core import DualflowError, PageError, picture_file, save_page
+from dualflow.dataset import DatasetLoader, create_dataset
+from dualflow.drawing import draw_page
+from dualflow.metrics import colour_accuracy
+from dualflow.sources import Source, find_pages, list_archive
+from dualflow.streaming import shard_dataset
+
+
+@pytest.fixture(scope="session")
+def small():
+    "Two small pages in colour."
+    return [draw_page(i, (96, 128)).color for i in range(2)]
+
+
+def grey(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.convert("L").save(path)
+    return path
+
+
+def run(name, *args):
+    "A command in this process: its exit status."
+    return getattr(cli, name)([str(o) for o in args])
+
+
+def dualflow(name, *args, **options):
+    return subprocess.run([sys.executable, "-c", f"import sys; from dualflow.cli import {name}; sys.exit({name}())", *map(str, args)], capture_output=True, text=True, **options)
+
+
+def test_hints_references_moods_and_inputs_are_never_the_output(tmp_path, small, capsys):
+    bw = grey(tmp_path/"bw"/"01.png", small[0])
+    own = tmp_path/"own"/"01.png"; own.parent.mkdir(); small[0].save(own)
+    before = own.read_bytes()
+    Image.new("RGBA", small[0].size).save(sheet := tmp_path/"sheet.png")
+    painted = sheet.read_bytes()
+    assert run("colorize", "--input", bw, "--hints", sheet, "--output", sheet) == 1 and sheet.read_bytes() == painted
+    assert run("colorize", "--input", bw, "--mood", own, "--output", own) == 1
+    assert run("colorize", "--input", bw.parent, "--reference", own.parent, "--output", own.parent) == 1
+    assert own.read_bytes() == before and capsys.readouterr().err.count("never changed") == 3
+
+
+def test_an_output_above_the_input_does_not_reach_into_it(tmp_path, small):
+    inner, deep = grey(tmp_path/"ch1"/"01.png", small[0]), grey(tmp_path/"ch1"/"ch1"/"01.png", small[1])
+    pages = find_pages(tmp_path/"ch1")
+    with pytest.raises(DualflowError, match="never changed"): check_output(tmp_path/"ch1", tmp_path, pages)
+    check_output(tmp_path/"ch1", tmp_path/"out", pages)
+    assert inner.is_file() and deep.is_file()
+
+
+def test_other_projects_pages_of_the_same_relative_name_are_other_pages(tmp_path, small, monkeypatch):
+    for name, page in zip("AB", small):
+        (tmp_path/name/"pages"/"ch1").mkdir(parents=True)
+        page.save(tmp_path/name/"pages"/"ch1"/"01.png")
+        monkeypatch.chdir(tmp_path/name)
+        create_dataset("pages", "../dataset")
+    assert [np.asarray(o.color).tolist() for o in sorted(DatasetLoader(tmp_path/"dataset"), key=lambda o: len(o.name))] == [np.asarray(o).tolist() for o in small]
+    assert create_dataset("pages", "../dataset")["done"] == {"unchanged": 1}
+
+
+def test_pages_that_cannot_be_read_are_named(tmp_path, small):
+    book = tmp_path/"book.cbz"
+    with zipfile.ZipFile(book, "w") as z:
+        for name in ("01.png", "02.avif", "03.jxl", "ComicInfo.xml", "notes.txt"): z.writestr(name, b"?")
+    assert [o.member for o in list_archive(book)] == ["01.png", "02.avif", "03.jxl"]
+    small[0].save(tmp_path/"4.jfif", "JPEG")
+    assert [o.file.name for o in find_pages(tmp_path) if not o.member] == ["4.jfif"]
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path, small):
+    far = grey(tmp_path/"far"/"ch1"/"01.png", small[0])
+    (tmp_path/"book").mkdir()
+    try: (tmp_path/"book"/"ch1").symlink_to(far.parent); (far.parent/"again").symlink_to(tmp_path/"book"); (tmp_path/"book"/"gone.png").symlink_to(tmp_path/"nowhere.png")
+    except OSError: pytest.skip("no links on this disk")
+    found = find_pages(tmp_path/"book")
+    assert [o.file.relative_to(tmp_path/"book").as_posix() for o in found] == ["ch1/01.png", "gone.png"]
+    with pytest.raises(PageError, match="gone.png"): found[1].read()
+
+
+def test_what_a_book_says_of_itself_comes_along(tmp_path, small, flow):
+    data = io.BytesIO(); small[0].convert("L").save(data, "PNG")
+    with zipfile.ZipFile(tmp_path/"book.cbz", "w") as z: z.writestr("p/01.png", data.getvalue()); z.writestr("ComicInfo.xml", "<ComicInfo/>")
+    assert run("colorize", "--input", tmp_path/"book.cbz", "--output", tmp_path/"out.cbz") == 0
+    with zipfile.ZipFile(tmp_path/"out.cbz") as z: assert z.namelist() == ["p/01.png", "ComicInfo.xml"] and z.read("ComicInfo.xml") == b"<ComicInfo/>"
+
+
+def test_names_in_another_encoding(tmp_path, small):
+    odd = os.fsdecode("漫画".encode("shift_jis") + b"_01.png")
+    try: grey(tmp_path/"in"/odd, small[0])
+    except OSError: pytest.skip("no such names on this disk")
+    done = dualflow("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and "Traceback" not in done.stderr and len(list((tmp_path/"out").glob("*_01.png"))) == 1
+    assert len({str(o) for o in place_pages([Source(tmp_path/"in"/o) for o in ("\udc8a.png", "\udc8b.png", "?.png")], tmp_path/"in")}) == 3
+    shutil.copytree(tmp_path/"in", tmp_path/"colour")
+    small[1].save(tmp_path/"colour"/odd)
+    for what in ("B/W made", "unchanged"): assert create_dataset(tmp_path/"colour", tmp_path/"dataset")["done"] == {what: 1}
+
+
+@pytest.mark.parametrize("path, size, fits", [("a.webp", (16383, 9), True), ("a.webp", (9, 16384), False), ("a.jpg", (65536, 9), False), ("a.png", (9, 70000), True)])
+def test_formats_have_limits(tmp_path, path, size, fits):
+    if fits: assert picture_file(path, size)
+    else:
+        with pytest.raises(DualflowError, match="end the name in .png"): picture_file(path, size)
+        with pytest.raises(DualflowError, match="end the name in .png"): save_page(Image.new("L", size), tmp_path/path)
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_archive_does_not_stop_a_library(tmp_path, small):
+    page = grey(tmp_path/"a.png", small[0])
+    with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z: z.write(page, "01.png")
+    data = bytearray((tmp_path/"b.cbz").read_bytes()); data[data.find(b"PK\x01\x02") + 6] = 0xd4  # needs a zip version to come
+    (tmp_path/"b.cbz").write_bytes(data)
+    told = []
+    assert [o.file.name for o in find_pages(tmp_path, told.append)] == ["a.png"] and "b.cbz" in str(told[0])
+
+
+def test_a_pair_of_a_page_and_a_thumbnail_is_left_out(tmp_path, small):
+    assert match_features(draw_page(3, (200, 280)).color, draw_page(4, (200, 280)).color.convert("L").resize((8, 11))) is None
+    for name, image in (("m_color", draw_page(3, (200, 280)).color), ("m_bw", draw_page(4, (200, 280)).color.convert("L").resize((8, 11))), ("z", small[0])):
+        (tmp_path/"in").mkdir(exist_ok=True); image.save(tmp_path/"in"/f"{name}.png")
+    made = create_dataset(tmp_path/"in", tmp_path/"dataset")
+    assert made["pages"] == 1 and len(made["left_out"]) == 1 and "m_bw" in made["left_out"][0]["page"]
+
+
+@pytest.mark.parametrize("command, option", [("colorize", "--input"), ("validate_dataset", "--dataset_dir"), ("draw_pages", "--target_dir")])
+def test_a_name_too_long_for_a_disk_is_told_in_a_line(tmp_path, capsys, command, option):
+    args = {"--input": [option, "x" * 300 + ".png", "--output", tmp_path/"o.png"]}.get(option, [option, tmp_path/("x" * 300)])
+    assert run(command, *args) == 1
+    assert "x" * 300 in (said := capsys.readouterr().err) and said.startswith("error: ") and said.count("\n") == 1
+
+
+def test_shards_are_there_when_it_is_said_so(tmp_path, small):
+    for i, o in enumerate(small): (tmp_path/"pages").mkdir(exist_ok=True); o.save(tmp_path/"pages"/f"{i}.png")
+    create_dataset(tmp_path/"pages", tmp_path/"dataset")
+    for wrong in (float("nan"), float("inf"), 0):
+        with pytest.raises(DualflowError, match="above 0"): shard_dataset(tmp_path/"dataset", tmp_path/"shards", wrong)
+    made = shard_dataset(tmp_path/"dataset", tmp_path/"shards")
+    files = {o: (tmp_path/"shards"/o).read_bytes() for o in (o["file"] for o in made["shards"])}
+    for o in files: (tmp_path/"shards"/o).unlink()
+    shard_dataset(tmp_path/"dataset", tmp_path/"shards")
+    assert {o: (tmp_path/"shards"/o).is_file() for o in files} == dict.fromkeys(files, True) and files
+    (tmp_path/"shards"/"shards.json").write_text("{}")
+    with pytest.raises(DualflowError, match="damaged index"): shard_dataset(tmp_path/"dataset", tmp_path/"shards")
+
+
+def test_records_that_are_json_but_no_records(tmp_path, small, capsys):
+    (tmp_path/"pages").mkdir(); small[0].save(tmp_path/"pages"/"1.png")
+    create_dataset(tmp_path/"pages", tmp_path/"dataset")
+    (tmp_path/"dataset"/"dataset_info.json").write_text("[1]")
+    assert run("validate_dataset", "--dataset_dir", tmp_path/"dataset", "--fix") == 0
+    assert json.loads((tmp_path/"dataset"/"dataset_info.json").read_text())["pages"] == 1
+    file = next((tmp_path/"dataset"/"metadata").glob("*.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"files": None}))
+    assert run("validate_dataset", "--dataset_dir", tmp_path/"dataset") == 1 and "damaged metadata" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [(2, 1), (5, 5), (3, 40)])
+def test_tiny_pages_are_measured(size):
+    a, b = (Image.new("RGB", size, o) for o in ("tan", "teal"))
+    assert .999 < colour_accuracy(a, a)["ssim"] < 1.001 and colour_accuracy(a, b)["ssim"] < .99
+
+
+def test_what_cannot_be_kept_is_told_before_the_work(tmp_path, capsys):
+    (tmp_path/"file").write_text("")
+    assert run("bench", "--save", tmp_path/"rows.csv") == 1 and "--routers or --guidance" in capsys.readouterr().err
+    assert run("bench", "--routers", "--dataset_dir", tmp_path, "--save", tmp_path/"rows.txt") == 1 and ".json or .csv" in capsys.readouterr().err
+    assert run("evaluate", "--dataset_dir", tmp_path, "--save", tmp_path/"file"/"rows.csv") == 1 and "is a file" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_and_a_closed_terminal(tmp_path, small):
+    for i in range(3): grey(tmp_path/"in"/f"{i}.png", small[0])
+    with zipfile.ZipFile(tmp_path/"book.cbz", "w") as z:
+        for i in range(40): z.write(tmp_path/"in"/"0.png", f"{i}.png")
+    start = [sys.executable, "-c", "import sys; from dualflow.cli import colorize; sys.exit(colorize())"]
+    reader = subprocess.Popen([*start, "--input", tmp_path/"in", "--output", tmp_path/"out"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    reader.stdout.close()
+    assert "Traceback" not in reader.stderr.read() and reader.wait(120) == 1
+    if not hasattr(signal, "SIGHUP"): return
+    open_ = subprocess.Popen([*start, "--input", tmp_path/"book.cbz", "--output", tmp_path/"made"/"book.cbz"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while "[1/40]" not in open_.stdout.readline(): pass
+    open_.send_signal(signal.SIGHUP)
+    assert open_.wait(60) == 130 and "stopped" in open_.stderr.read() and not list((tmp_path/"made").iterdir())
+
+
+def test_launchers_that_say_half(tmp_path):
+    for o in ({"RANK": ""}, {"WORLD_SIZE": "2"}): assert dualflow("colorize", "--help", env=os.environ | o).returncode == 0
