@@ -1,5 +1,5 @@
 "Whatever is named, linked, damaged, too large or in the way: originals stay, no page is missed in silence, and a command ends in one line."
-import io, json, os, shutil, signal, subprocess, sys, time, zipfile
+import io, json, os, shutil, signal, subprocess, sys, zipfile
 
 import numpy as np
 import pytest
@@ -185,7 +185,8 @@ def test_a_closed_pipe_and_a_closed_terminal(tmp_path, small):
     reader.stdout.close()
     assert "Traceback" not in reader.stderr.read() and reader.wait(120) == 1
     if not hasattr(signal, "SIGHUP"): return
-    open_ = subprocess.Popen([*start, "--input", tmp_path/"book.cbz", "--output", tmp_path/"made"/"book.cbz"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    open_ = subprocess.Popen([*start, "--input", tmp_path/"book.cbz", "--output", tmp_path/"made"/"book.cbz"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # even if these tests were told to outlive their terminal
     while "[1/40]" not in open_.stdout.readline(): pass
     open_.send_signal(signal.SIGHUP)
     assert open_.wait(60) == 130 and "stopped" in open_.stderr.read() and not list((tmp_path/"made").iterdir())
