@@ -24,7 +24,7 @@ from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source, png
 def check_output(
     input: Path, # A page, a folder, a CBZ or a PDF
     output: Path, # Where the coloured one shall be
-    pages=(), # `Source`s found at the input
+    pages: list[Source], # From `find_pages`
     keep=(), # Other files that must stay as they are
 ):
     "Raise `DualflowError` where `output` does not fit `input`, would replace what must stay, or cannot be written; make the folder it needs."
@@ -33,23 +33,17 @@ def check_output(
     if whole and (output.is_file() or output.suffix.lower() in (*PAGE_ENDINGS, *ARCHIVE_ENDINGS)): raise DualflowError(f"{output}: the input is a folder, so the output must be a folder")
     if not whole and output.is_dir(): raise DualflowError(f"{output}: this is a folder; name a file in it")
     if not whole and not to_archive: picture_file(output)
-    if output.exists() and input.resolve() == output.resolve(): raise DualflowError(f"{output}: output and input are the same; originals are never changed")
-    if whole and input.resolve() in output.resolve().parents: raise DualflowError(f"{output}: lies in the input, whose pages would be mixed with their copies; choose a folder beside {input}")
     mine = {Path(o).resolve() for o in (*(o.file for o in pages), *keep)}
     for o in [output/place for place in place_pages(pages, input)] if whole else [output]:
         real = o.resolve()
-        if real in mine or whole and input.resolve() in real.parents: raise DualflowError(f"{o}: lies among the originals, which are never changed; choose another output")
+        if whole and input.resolve() in real.parents: raise DualflowError(f"{o}: lies in the input, whose pages would be mixed with their copies; choose a folder beside {input}")
+        if real in mine: raise DualflowError(f"{o}: would be written over, and originals are never changed; choose another output")
         if o.is_file() and not os.access(o, os.W_OK): raise DualflowError(f"{o}: is protected from writing; choose another output")
     folder = output if whole else output.absolute().parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK): raise PermissionError(13, "no permission to write there")
     except OSError as e: raise DualflowError(f"{folder}: cannot be written ({e.strerror or e}); choose another folder") from None
-
-def _about(archive):
-    "Name and contents of what a CBZ says about itself."
-    if archive.suffix.lower() in ZIP_ENDINGS:
-        with suppress(PageError): yield "ComicInfo.xml", Source(archive, "ComicInfo.xml").read()
 
 def _to_archive(input): return input.suffix.lower() in ARCHIVE_ENDINGS and not input.is_dir()
 
@@ -130,7 +124,8 @@ def colour_book(
             with write_aside(output) as aside:
                 with zipfile.ZipFile(aside, "w") as z:
                     for name, data in files: z.writestr(name, data); written += 1
-                    for o in _about(input): z.writestr(*o)
+                    if input.suffix.lower() in ZIP_ENDINGS:
+                        with suppress(PageError): z.writestr(about := "ComicInfo.xml", Source(input, about).read())
                 if not written: raise DualflowError(f"{input}: no page could be coloured")
         except OSError as e: trouble = DualflowError(f"{output}: cannot be written ({e.strerror or e}); make room, or choose another folder")
         except DualflowError as e: trouble = e

@@ -202,7 +202,7 @@ def write_aside(
     finally:
         if os.path.exists(aside): os.unlink(aside)
 
-LONGEST = {".webp": 16383, ".jpg": 65535, ".jpeg": 65535} # Side of a picture that the format can hold, pixels
+LONGEST = {"WEBP": 16383, "JPEG": 65535} # Side of a picture that the format can hold, pixels
 
 def picture_file(
     path, # Where a picture shall be
@@ -210,9 +210,9 @@ def picture_file(
 ) -> Path: # `path`
     "Raise `DualflowError` if the ending says no picture format, or one that holds no picture so large."
     path = Path(path)
-    if (ending := path.suffix.lower()) not in PAGE_ENDINGS.keys() - {".gif", ".jfif"}:  # a GIF has 256 colours
+    if (kind := PAGE_ENDINGS.get(path.suffix.lower(), "GIF")) == "GIF":  # which has 256 colours
         raise DualflowError(f"{path}: '{path.suffix}' is not a picture format that is written here; end the name in .png, .jpg or .webp")
-    if max(size) > LONGEST.get(ending, max(size)): raise DualflowError(f"{path}: {size[0]} x {size[1]} pixels is more than {ending} can hold ({LONGEST[ending]} a side); end the name in .png")
+    if max(size) > LONGEST.get(kind, max(size)): raise DualflowError(f"{path}: {size[0]} x {size[1]} pixels is more than a {kind} can hold ({LONGEST[kind]} a side); end the name in .png")
     return path
 
 def save_page(
@@ -222,7 +222,7 @@ def save_page(
     "Write a picture atomically. Raises `DualflowError` where that is impossible."
     path = picture_file(path, image.size)
     try:
-        with write_aside(path) as aside: image.save(aside, **({"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}))
+        with write_aside(path) as aside: image.save(aside, **({"quality": 95} if PAGE_ENDINGS[path.suffix.lower()] in LONGEST else {}))  # both are lossy
     except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); choose another folder") from None
     return path
 

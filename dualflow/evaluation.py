@@ -202,12 +202,12 @@ def compare_guidance(
     "What a choice of six variants, a mood, hints and reference pages bring, on pages whose true colours are known; and pages of its own, which the colorizer has coloured before."
     def reduced(image): return image if (size := working_size(image.size, height)) == image.size else image.resize(size, Image.Resampling.LANCZOS)
     chapters = [o.chapter for o in pages.records]
-    found = defaultdict(list)
+    found, most = defaultdict(list), max(points, default=0)
     for number, i in enumerate(chosen := spread(range(len(pages)), n), 1):
         if on_page: on_page(number, len(chosen), pages[i].name)
         true = reduced(pages[i].color)
         bw = grey_image(manga_bw(true, style).L)
-        anywhere, asked = np.random.default_rng(0).integers(0, true.size, (max(points), 2)).tolist(), places_to_ask(bw, max(points))
+        anywhere, asked = np.random.default_rng(0).integers(0, true.size, (most, 2)).tolist(), places_to_ask(bw, most)
         ways = {"none": {}, "its mood": dict(mood=true)} | {f"{k} points{how}": dict(hints=true_hints(true, spots[:k])) for k in points for how, spots in (("", anywhere), (", asked for", asked))}
         near = sorted((k for k in range(len(pages)) if k != i and chapters[k] == chapters[i]), key=lambda k: abs(k - i))[:max(references, default=0)]
         lessons = [flow.study(pages[k].color, bw, height=height) for k in near]
