@@ -136,15 +136,15 @@ def into_gamut(
     "sRGB of `lab`, shrinking the chroma (never the lightness) of colours that sRGB cannot show."
     lab = torch.cat([lab[:, :1], lab[:, 1:] * (lab[:, :1] > .05)], 1)  # below L* .05 all is 0 of 255: black ink, much of what sRGB cannot show
     rgb = lab_to_rgb(lab, clip=False)
-    outside = ((rgb < -1e-3) | (rgb > 1 + 1e-3)).any(1)
+    fits = lambda rgb: (rgb - .5).abs().amax(1, keepdim=True) < .501
+    outside = ~fits(rgb)[:, 0]
     if outside.any():
         stray = lab.permute(0, 2, 3, 1)[outside].T[None, :, :, None]  # (1, 3, n, 1)
         low, high = torch.zeros_like(stray[:, :1]), torch.ones_like(stray[:, :1])
         for _ in range(7):  # bisection: chroma is found to 1 part in 128
             mid = (low + high) / 2
-            shown = lab_to_rgb(torch.cat([stray[:, :1], stray[:, 1:] * mid], 1), clip=False)
-            fits = ((shown > -1e-3) & (shown < 1 + 1e-3)).all(1, keepdim=True)
-            low, high = torch.where(fits, mid, low), torch.where(fits, high, mid)
+            inside = fits(lab_to_rgb(torch.cat([stray[:, :1], stray[:, 1:] * mid], 1), clip=False))
+            low, high = torch.where(inside, mid, low), torch.where(inside, high, mid)
         fixed = lab_to_rgb(torch.cat([stray[:, :1], stray[:, 1:] * low], 1))
         rgb.permute(0, 2, 3, 1)[outside] = fixed[0, :, :, 0].T
     return rgb.clamp(0, 1)
