@@ -504,6 +504,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                     'dualflow.splitting.save_attention_patches': ( 'splitting.html#save_attention_patches',
                                                                                    'dualflow/splitting.py')},
             'dualflow.streaming': { 'dualflow.streaming.PatchCache': ('streaming.html#patchcache', 'dualflow/streaming.py'),
+                                    'dualflow.streaming.PatchCache.__getstate__': ( 'streaming.html#patchcache.__getstate__',
+                                                                                    'dualflow/streaming.py'),
                                     'dualflow.streaming.PatchCache.__init__': ( 'streaming.html#patchcache.__init__',
                                                                                 'dualflow/streaming.py'),
                                     'dualflow.streaming.PatchCache.get': ('streaming.html#patchcache.get', 'dualflow/streaming.py'),

@@ -116,13 +116,13 @@ def to_paint_on(
     questions=(), # Places (x, y) on it
 ) -> Image.Image: # At most `BRUSH_HEIGHT` high, a ring around each question
     "A page for the easel."
-    size = (max(1, round(page.width * BRUSH_HEIGHT / page.height)), BRUSH_HEIGHT) if page.height > BRUSH_HEIGHT else page.size
-    rings = Image.new("RGBA", [4 * o for o in size])
-    for x, y in ([4 * o * size[0] / page.width for o in place] for place in questions):
-        for radius, width, colour in ((56, 22, "white"), (52, 13, "#e11d48")): ImageDraw.Draw(rings).ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
-    page = Image.alpha_composite(page.convert("RGBA").resize(size, Image.Resampling.LANCZOS), rings.resize(size, Image.Resampling.LANCZOS)).convert("RGB")
-    page.info["use"] = "easel"  # Gradio names files by their bytes: the same bytes would be written anew while a browser reads them
-    return page
+    small, ring = page.convert("RGB"), Image.new("RGBA", (120, 120))
+    small.thumbnail((3 * BRUSH_HEIGHT, BRUSH_HEIGHT), Image.Resampling.LANCZOS)
+    for radius, width, colour in ((56, 22, "white"), (52, 13, "#e11d48")): ImageDraw.Draw(ring).ellipse((60 - radius, 60 - radius, 60 + radius, 60 + radius), outline=colour, width=width)
+    ring = ring.resize((30, 30), Image.Resampling.LANCZOS)
+    for place in questions: small.paste(ring, tuple(round(o * small.width / page.width) - 15 for o in place), ring)
+    small.info["use"] = "easel"  # Gradio names files by their bytes: the same bytes would be written anew while a browser reads them
+    return small
 
 def read_strokes(
     painted: dict, # A `gr.ImageEditor`'s value

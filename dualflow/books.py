@@ -92,7 +92,7 @@ def colour_book(
     if world > 1: others.init_process_group("gloo", timeout=timedelta(days=1))
 
     def finished():
-        "Each of this process's pages that worked, and its place."
+        "Each of this process's pages that worked: its place, the page, and what says that it is there."
         for i, source in list(enumerate(pages, 1))[rank::world]:
             try:
                 page = load_page(source.read(), name=source.label)
@@ -105,12 +105,11 @@ def colour_book(
                     result = flow.colorize(page, hints=hints, reference=lessons, **options)
                     image, what = result.image, f"{page.width} x {page.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s"
             except DualflowError as e: fail(e); continue
-            yield places[i - 1], image
-            on_page(i, len(pages), source.name, what)  # when it is written
+            yield places[i - 1], image, lambda: on_page(i, len(pages), source.name, what)
 
     def gathered():
         "Names and PNG files of all processes, handed to the first."
-        mine = ((place.as_posix(), png(image)) for place, image in finished())
+        mine = ((place.as_posix(), png(image), say()) for place, image, say in finished())
         if world == 1: yield from mine
         for _ in range(0, len(pages) if world > 1 else 0, world):
             box = None if rank else [None] * world
@@ -123,7 +122,7 @@ def colour_book(
         try:
             with write_aside(output) as aside:
                 with zipfile.ZipFile(aside, "w") as z:
-                    for name, data in files: z.writestr(name, data); written += 1
+                    for name, data, _ in files: z.writestr(name, data); written += 1
                     if input.suffix.lower() in ZIP_ENDINGS:
                         with suppress(PageError): z.writestr(about := "ComicInfo.xml", Source(input, about).read())
                 if not written: raise DualflowError(f"{input}: no page could be coloured")
@@ -131,9 +130,10 @@ def colour_book(
         except DualflowError as e: trouble = e
         if trouble and world > 1: list(files)  # the others wait to be heard
     else:
-        for place, image in finished():
-            try: save_page(image, output/place if input.is_dir() else output); written += 1
-            except DualflowError as e: fail(e)
+        for place, image, say in finished():
+            try: save_page(image, output/place if input.is_dir() else output)
+            except DualflowError as e: fail(e); continue
+            written += 1; say()
     if world > 1:
         counts = [None] * world
         others.all_gather_object(counts, (written, lost))

@@ -6,7 +6,7 @@ Docs: https://dualflow.readthedocs.io/cli.html.md"""
 
 # %% auto #0
 __all__ = ['DATASET', 'WEIGHTS', 'BUDGET', 'VIVID', 'VARIANT', 'REFERENCE', 'RANK', 'WORLD', 'TRAINING', 'CURVES', 'CHOOSE',
-           'START', 'command', 'opt', 'whole', 'between', 'colorize', 'draw_pages', 'create_dataset',
+           'START', 'command', 'opt', 'between', 'whole', 'colorize', 'draw_pages', 'create_dataset',
            'validate_dataset', 'shard_dataset', 'generate_attention', 'train_attention', 'train_colorization', 'train',
            'evaluate', 'bench', 'demo']
 
@@ -49,19 +49,14 @@ def command(*options):
 
 def opt(*names, **keywords): return names, {"help": " ", **keywords}  # argparse shows defaults only where there is a help text
 
-def whole(least):
-    "A type of option: whole numbers from `least`."
-    def number(text):
-        if (n := int(text)) < least: raise argparse.ArgumentTypeError(f"{n} is not {least} or more")
-        return n
-    return number
-
-def between(low, high):
+def between(low, high, kind=float):
     "A type of option: numbers from `low` to `high`."
     def number(text):
-        if not low <= (x := float(text)) <= high: raise argparse.ArgumentTypeError(f"{x:g} is not between {low} and {high}")
+        if not low <= (x := kind(text)) <= high: raise argparse.ArgumentTypeError(f"{x} is not between {low} and {high}")
         return x
     return number
+
+def whole(least): return between(least, 2**63 - 1, int)
 
 DATASET = opt("--dataset_dir", required=True, help="folder of a dataset (made by dualflow-create-dataset)")
 WEIGHTS = opt("--weights", help="folder of weights or Hugging Face repository id; none: the embedded weights")
@@ -331,7 +326,7 @@ def bench(weights, width, height, repeat, streaming, routers, guidance, dataset_
         from dualflow.evaluation import bench_page
         show(bench_page(_load_flow(weights), (width, height), repeat))
 
-@command(opt("--share", action="store_true", help="make a public link"), opt("--port", type=int, help="port to listen on"), WEIGHTS)
+@command(opt("--share", action="store_true", help="make a public link"), opt("--port", type=between(1, 65535, int), help="port to listen on"), WEIGHTS)
 def demo(share, port, weights):
     "Open the demo in a browser."
     from dualflow.core import DualflowError

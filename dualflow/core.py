@@ -11,7 +11,7 @@ __all__ = ['MAX_PIXELS', 'PAGE_ENDINGS', 'FORMATS', 'WORKING_HEIGHT', 'CELL', 'T
            'save_page', 'Workspace']
 
 # %% ../nbs/00_core.ipynb #68432bc5
-import io, os, tempfile, warnings
+import io, os, secrets, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,13 +108,13 @@ def page_lab(
     return rgb_to_lab(to_tensor(image))
 
 # A grey pixel has 256 possible values, so its L* is looked up, not computed.
-_GREY_TO_L = rgb_to_lab(torch.linspace(0, 1, 256)[None, None, None].expand(1, 3, 1, 256))[0, 0, 0].clamp(0, 100)
+_GREY_TO_L = rgb_to_lab(torch.linspace(0, 1, 256)[None, None, None].expand(1, 3, 1, 256))[0, 0, 0].clamp(0, 100).numpy()
 
 def page_lightness(
     image: Image.Image, # A page, any mode; colour is reduced to its grey (Rec. 601)
 ) -> torch.Tensor: # (1, 1, H, W), L* 0..100
     "The lightness of a black-and-white page: all that the networks see."
-    return _GREY_TO_L[torch.from_numpy(np.array(image.convert("L"))).long()][None, None]
+    return torch.from_numpy(_GREY_TO_L[np.asarray(image.convert("L"))])[None, None]
 
 def mean_chroma(
     page: Image.Image, # Any mode
@@ -193,14 +193,12 @@ def write_aside(
     "Yield a temporary path beside `path` to write to; it takes the name `path` only if all went well."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:60]}-", suffix=path.suffix)
-    os.close(handle)
+    aside = path.with_name(f".{path.stem[:60]}-{secrets.token_hex(4)}{path.suffix}")
+    os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
-        yield Path(aside)
-        os.umask(umask := os.umask(0)); os.chmod(aside, 0o666 & ~umask)  # mkstemp's own are for nobody else
+        yield aside
         os.replace(aside, path)
-    finally:
-        if os.path.exists(aside): os.unlink(aside)
+    finally: aside.unlink(missing_ok=True)
 
 LONGEST = {"WEBP": 16383, "JPEG": 65535} # Side of a picture that the format can hold, pixels
 
@@ -223,7 +221,7 @@ def save_page(
     path = picture_file(path, image.size)
     try:
         with write_aside(path) as aside: image.save(aside, **({"quality": 95} if PAGE_ENDINGS[path.suffix.lower()] in LONGEST else {}))  # both are lossy
-    except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); choose another folder") from None
+    except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); choose another {'folder' if e.strerror else 'format'}") from None
     return path
 
 # %% ../nbs/00_core.ipynb #90c773bb

@@ -99,7 +99,9 @@ def _looks(L, tokens, painted):
     tokens = F.interpolate(tokens.float(), size=painted.shape[-2:], mode="bilinear") / (.3 * tokens.shape[1]**.5)
     return torch.cat([F.avg_pool2d(L, 8), painted, tokens], 1)[0].flatten(1).T
 def _apart(a, b): return torch.cdist(a[:, :4], b[:, :4])
-def _alike(a, b): return .15 * torch.exp(-_apart(a, b) / 12) + .1 * torch.exp(-_apart(a, b) / 30 - torch.cdist(a[:, 4:], b[:, 4:]))
+def _alike(a, b):
+    apart = _apart(a, b)
+    return .15 * torch.exp(-apart / 12) + .1 * torch.exp(-apart / 30 - torch.cdist(a[:, 4:], b[:, 4:]))
 def _places(painted):
     h, w = painted.shape[-2:]
     return torch.cartesian_prod(torch.arange(h), torch.arange(w)).to(painted) / h
@@ -123,6 +125,7 @@ def to_kin(
     most: int = 2000, # Places to ask on other pages, as many on each
 ) -> torch.Tensor: # (1, 3, h/8, w/8), the error to expect
     "What known errors say of places that look alike (Gaussian process regression)."
+    if len({o.look.shape[1] for o in lessons}) > 1: raise DualflowError("a reference was studied with other weights than these; study it again with these")
     lessons = [lessons[0], *(o.some(-(-most // len(lessons[1:]))) for o in lessons[1:])]
     look, off, place = (torch.cat([getattr(o, field) for o in lessons]) for field in ("look", "off", "place"))
     page = torch.cat([torch.full((len(o.look),), i, device=look.device) for i, o in enumerate(lessons)])

@@ -12,7 +12,7 @@ __all__ = ['delta_e', 'colourfulness', 'colour_accuracy', 'seam_index', 'bleed',
 import time
 from statistics import median
 
-import numpy as np
+import numpy as np, psutil
 import torch, torch.nn.functional as F
 from kornia.metrics import psnr, ssim
 from skimage.color import deltaE_ciede2000
@@ -35,7 +35,7 @@ def colourfulness(
     "Colourfulness M of a picture (Hasler and Süsstrunk, 2003)."
     r, g, b = (rgb[0] * 255).unbind()
     rg, yb = r - g, (r + g) / 2 - b
-    return ((rg.var() + yb.var()).sqrt() + .3 * (rg.mean()**2 + yb.mean()**2).sqrt()).item()
+    return ((rg.var(correction=0) + yb.var(correction=0)).sqrt() + .3 * (rg.mean()**2 + yb.mean()**2).sqrt()).item()
 
 def colour_accuracy(
     made, # The coloured page, PIL image
@@ -51,6 +51,7 @@ def colour_accuracy(
     if zone is not None and zone.any() and not zone.all():
         for name, place in (("priority", zone), ("fill", ~zone)):
             inside = torch.from_numpy(place)
+            if not place[::2, ::2].any(): continue  # `delta_e` has nothing of it
             out |= {f"psnr_{name}": psnr(x[:, :, inside], y[:, :, inside], 1.).item(), f"ciede2000_{name}": float(e[place[::2, ::2]].mean())}
     return out
 
@@ -96,7 +97,9 @@ def palette_distance(a: torch.Tensor, b: torch.Tensor) -> float: # Lab, (1, 3, H
 # %% ../nbs/06_metrics.ipynb #13763839
 def peak_memory() -> float: # Megabytes
     "The most resident memory this process has had so far."
-    import resource, sys
+    import sys
+    try: import resource
+    except ModuleNotFoundError: return psutil.Process().memory_info().peak_wset / 1e6  # Windows
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 def count_macs(f, *args, **kwargs) -> float: # GMAC

@@ -67,6 +67,7 @@ class Result:
 
 def _to_cells(importance, shape):
     "A map of any size as one value a cell."
+    importance = torch.as_tensor(importance)
     if importance.ndim != 2 or not importance.numel(): raise DualflowError(f"an importance map is (h, w); this one is {tuple(importance.shape)}")
     return F.adaptive_avg_pool2d(importance.detach().float().cpu()[None], shape)[0]
 

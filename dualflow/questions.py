@@ -53,7 +53,7 @@ def most_telling(
 # %% ../nbs/05c_questions.ipynb #que00014
 def as_places(
     L: torch.Tensor, # (1, 1, h, w), a working page without padding, as printed
-    most: int = 1500, # Places at most
+    most: int = 1500, # About so many places at most
 ) -> tuple[torch.Tensor, torch.Tensor, list]: # (1, 1, h', w'), their L*, that of paper -50; (h' * w',), what each counts, 0..1; (x, y) of the lightest spot of each, pixels of `L`
     "A page as a few places to ask about."
     light, paper = F.avg_pool2d(L, 8, ceil_mode=True), F.avg_pool2d(find_paper(L), 4, ceil_mode=True)

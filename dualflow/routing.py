@@ -99,6 +99,7 @@ def refine_attention(
     if preset not in PRESETS: raise DualflowError(f"preset '{preset}' is not one of {', '.join(PRESETS)}")
     if num_distrib() > 1: raise DualflowError("refining is done by one process; run it without accelerate or torchrun")
     recipe, space, started = PRESETS[preset], Workspace(dataset_dir), now()
+    space.create()
     models, views = Versions(space.models), views or recipe["views"]
     chosen = models.choose(COLOURING, **versions)
     dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, torch.device(device or pick_device()), cache_mb=cache_mb)

@@ -137,9 +137,8 @@ def save_attention_patches(
     save_page(Image.merge("LA", (Image.composite(image, Image.new("L", image.size), holes), holes)), folder/"background"/f"{name}.png")
     with write_aside(folder/"important"/f"{name}.json") as aside:
         aside.write_text(json.dumps({"size": image.size, "crc32": zlib.crc32(image.tobytes()), "regions": [asdict(o) for o in regions]}), encoding="utf-8")
-    for old in (folder/"important").glob("*.png"):  # of an earlier, larger budget
-        of, _, number = old.stem.rpartition("__")
-        if of == name and number.isdigit() and int(number) >= len(regions): old.unlink()
+    more = len(regions)  # of an earlier, larger budget
+    while (old := folder/"important"/f"{name}__{more:02}.png").is_file(): old.unlink(); more += 1
     return regions
 
 def load_attention_patches(

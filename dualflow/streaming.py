@@ -197,13 +197,15 @@ class ShardViews(IterableDataset):
         size: int = 512, # Of a view, pixels, a multiple of 32
         per_page: int = 1, # Views of each page: more of them save decoding, but make the views of a batch alike
         fixed: bool = False, # Styles in turn and no variation, as validation needs
-        panels: float = 0, # Share of the views over which panels of the views before are laid
+        panels: float = 0, # Share of the views over which panels of views before, from the same chunk, are laid
     ): self.pages, self.size, self.per_page, self.fixed, self.panels = pages, size, per_page, fixed, panels
 
     def __len__(self): return len(self.pages) * self.per_page
     def __iter__(self):
-        epoch, before = self.pages.at[0].item(), deque(maxlen=8)
+        (epoch, seen), turn, before = self.pages.at.tolist(), -1, deque(maxlen=8)
         for page in self.pages:
+            was, turn = turn, (page.place - seen) // self.pages.chunk
+            if turn != was: before.clear()  # another process may have had the chunk before
             try: halves = working_halves(page)
             except PageError as e: warnings.warn(f"{e}; the page is left out"); continue
             for i in range(self.per_page):
@@ -224,6 +226,7 @@ class PatchCache:
     def __init__(self,
         limit_mb: float, # What the values may take together, megabytes
     ): self.limit, self.held, self.hits, self.kept = int(limit_mb * 1e6), 0, 0, OrderedDict()
+    def __getstate__(self): return self.__dict__ | {"held": 0, "kept": OrderedDict()}  # a process that is no fork begins with an empty one
     def get(self, key, make):
         "What is known as `key`, from the cache or else from the function `make()`. Do not change it: others get the same."
         if key in self.kept:

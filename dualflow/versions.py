@@ -26,12 +26,14 @@ class Versions:
     def record(self, stage: str, version: str) -> dict:
         "How a version came about."
         file = self.folder/stage/version/"version.json"
-        try: return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        try: record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         except (OSError, ValueError) as e: raise DualflowError(f"{file}: damaged ({e}); delete it to do without") from None
+        if not isinstance(record, dict): raise DualflowError(f"{file}: no record of a version; delete it to do without")
+        return record
 
     def choose(self,
         stages=None, # Of which stages. None: those of `COLOURING`, and what else is there
-        **wanted, # Versions, as attention="001"; of the others, the latest
+        **wanted, # Versions, as attention="001"; of the others, what latest.txt says, or else the newest
     ) -> dict: # {stage: version}
         "Which version to take of each stage. Raises `DualflowError` if there is none."
         chosen, wanted = {}, {k: v for k, v in wanted.items() if v}
@@ -39,7 +41,7 @@ class Versions:
         if stray := sorted(wanted.keys() - set(stages)): raise DualflowError(f"no version of {', '.join(stray)} can be chosen here" + (f", only of {', '.join(stages)}" if stages else ""))
         for stage in stages:
             folder, there = self.folder/stage, self.names(stage)
-            chosen[stage] = version = wanted.get(stage) or ((folder/"latest.txt").read_text().strip() if (folder/"latest.txt").is_file() else "")
+            chosen[stage] = version = wanted.get(stage) or ((folder/"latest.txt").read_text(errors="replace").strip() if (folder/"latest.txt").is_file() else (there or [""])[-1])
             if version in there: continue
             if there: raise DualflowError(f"{folder}: there is no version '{version}', only {', '.join(there)}; choose one of these, or write its name into latest.txt")
             if (old := folder/f"{stage}.safetensors").is_file():
@@ -100,7 +102,7 @@ def stage_folders(
 ) -> dict: # {stage: folder}, of the stages that are there
     "Where to begin from. Raises `DualflowError` if there are no weights of the attention stage, on which all others rest."
     folder, models = Path(folder), Versions(folder)
-    if (folder/"attention").is_dir(): return {k: models.folder/k/v for k, v in models.choose(tuple(o for o in STAGES if models.names(o))).items()}
+    if models.names("attention"): return {k: models.folder/k/v for k, v in models.choose(tuple(o for o in STAGES if models.names(o))).items()}
     if not (folder/"attention.safetensors").is_file(): raise DualflowError(f"{folder}: no weights to begin with; name a folder with attention.safetensors, or models/ of a workspace")
     return {o: folder for o in STAGES if (folder/f"{o}.safetensors").is_file()}
 

@@ -41,7 +41,7 @@ class PageViews(torch.utils.data.Dataset):
         self.share = area**.5 / (area**.5).sum()
 
     def fill(self):
-        "Decode what the cache can hold now, so that processes started later share it."
+        "Decode what the cache can hold now, so that processes forked later share it."
         sizes = [(4 + (o.style == "original")) * np.prod(o.original_size) for o in self.pages.records]  # bytes of both halves, at most
         most = int((np.cumsum(sizes) <= self.cache.limit).sum())
         with ThreadPoolExecutor() as pool:

@@ -68,7 +68,8 @@ def test_mistakes_are_one_line(tmp_path, args, word, monkeypatch, capsys):
 @pytest.mark.parametrize("name, options", [("colorize", "--input a --output b --budget 3"), ("colorize", "--input a --output b --vivid 9"), ("colorize", "--input a --output b --budget nan"),
                                            ("evaluate", "--dataset_dir d --styles grey"), ("evaluate", "--dataset_dir d --pages 0"), ("train", "--dataset_dir d --epochs 0"), ("train", "--dataset_dir d --views -1"),
                                            ("train", "--dataset_dir d --seed -1"), ("train", "--dataset_dir d --cache_mb -1"), ("train_attention", "--dataset_dir d --workers -1"), ("draw_pages", "--target_dir d --chapters 0"), ("bench", "--repeat 0"),
-                                           ("bench", "--width 0"), ("generate_attention", "--dataset_dir d --budget 5")])
+                                           ("bench", "--width 0"), ("generate_attention", "--dataset_dir d --budget 5"),
+                                           ("demo", "--port 99999"), ("demo", "--port -5"), ("train", f"--dataset_dir d --seed {10**22}"), ("draw_pages", f"--target_dir d --seed {2**63}")])
 def test_impossible_options_are_refused_at_once(name, options, capsys):
     with pytest.raises(SystemExit) as e: getattr(cli, name)(options.split())
     assert e.value.code == 2 and f"argument {options.split()[-2]}" in capsys.readouterr().err

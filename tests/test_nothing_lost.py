@@ -1,5 +1,6 @@
 "Whatever is named, linked, damaged, too large or in the way: originals stay, no page is missed in silence, and a command ends in one line."
 import io, json, os, shutil, signal, subprocess, sys, zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from PIL import Image
 
 from dualflow import cli
 from dualflow.alignment import match_features
-from dualflow.books import check_output, place_pages
+from dualflow.books import check_output, colour_book, place_pages
 from dualflow.core import DualflowError, PageError, picture_file, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
@@ -163,10 +164,34 @@ def test_records_that_are_json_but_no_records(tmp_path, small, capsys):
     assert run("validate_dataset", "--dataset_dir", tmp_path/"dataset") == 1 and "damaged metadata" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("size", [(2, 1), (5, 5), (3, 40)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (5, 5), (3, 40)])
 def test_tiny_pages_are_measured(size):
     a, b = (Image.new("RGB", size, o) for o in ("tan", "teal"))
     assert .999 < colour_accuracy(a, a)["ssim"] < 1.001 and colour_accuracy(a, b)["ssim"] < .99
+    zone = np.zeros(size[::-1], bool)
+    zone[-1, -1] = True
+    assert np.isfinite([*colour_accuracy(a, b, zone).values()]).all() and colour_accuracy(a, b)["colourfulness"] > .1
+
+
+def test_no_file_is_everybodys_while_others_are_written(tmp_path):
+    "Threads write side by side, each file with the permissions that the process gives."
+    old = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as pool: list(pool.map(lambda i: save_page(Image.new("L", (1, 1)), tmp_path/f"{i}.png"), range(200)))
+    finally: left = os.umask(old)
+    assert left == 0o027 and len(list(tmp_path.iterdir())) == 200
+    if os.name == "posix": assert {o.stat().st_mode & 0o777 for o in tmp_path.iterdir()} == {0o640}
+
+
+def test_what_could_not_be_written_is_not_said_to_be_done(tmp_path, small, flow, monkeypatch):
+    for i in range(3): grey(tmp_path/"in"/f"{i}.png", small[0])
+    def full(image, path):
+        if path.name == "1.png": raise DualflowError(f"{path}: cannot be written (disk full)")
+        return save_page(image, path)
+    monkeypatch.setattr("dualflow.books.save_page", full)
+    done, lost = [], []
+    assert colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", lambda n, total, name, what: done.append(n), lost.append) == (2, 1)
+    assert done == [1, 3] and len(lost) == 1 and sorted(o.name for o in (tmp_path/"out").iterdir()) == ["0.png", "2.png"]
 
 
 def test_what_cannot_be_kept_is_told_before_the_work(tmp_path, capsys):

@@ -1,5 +1,5 @@
 "Shards hold what the dataset holds; every page comes once an epoch, in an order that seed and epoch decide, whoever reads it and whatever is damaged; limits hold."
-import json, tarfile, tracemalloc, warnings, weakref
+import json, pickle, tarfile, tracemalloc, warnings, weakref
 
 import numpy as np
 import pytest
@@ -155,7 +155,7 @@ def test_views_are_cut_views_whoever_cuts_them(shards):
 
 
 def test_panels_come_from_the_views_before(shards):
-    pages = ShardPages(shards).set_epoch(1)
+    pages = ShardPages(shards, chunk=40).set_epoch(1)
     plain, some, all_ = (list(ShardViews(pages, size=64, panels=o)) for o in (0, .5, 1))
     same = lambda views: [all(torch.equal(a, b) for a, b in zip(one, two)) for one, two in zip(plain, views)]
     assert same(some)[0] and same(all_)[0] and 0 < np.mean(same(all_)) < .3 < np.mean(same(some)) < .9  # printed and scanned pages do not mix
@@ -164,6 +164,17 @@ def test_panels_come_from_the_views_before(shards):
     for n in changed:
         assert torch.equal(plain[n][2], all_[n][2])  # a panel is printed like the page it lies on
         assert (squares(all_[n]) - owned[n]) & set().union(*owned[max(n - 8, 0):n])  # and shows what was seen before
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4])
+def test_panels_are_the_same_for_any_number_of_workers_and_after_an_interruption(shards, chunk):
+    views = ShardViews(ShardPages(shards, chunk=chunk).set_epoch(2), size=64, panels=1)
+    alone = list(views)
+    for workers in (1, 2, 3):
+        for i, o in enumerate(DataLoader(views, batch_size=chunk, num_workers=workers, drop_last=True)):
+            assert torch.equal(o[0], torch.stack([a for a, *_ in alone[i * chunk:(i + 1) * chunk]])), (workers, i)
+    views.pages.set_epoch(2, seen=2 * chunk)
+    assert all(torch.equal(a, b) for (a, *_), (b, *_) in zip(views, alone[2 * chunk:], strict=True))
 
 
 def test_fastai_loads_them(shards):
@@ -311,6 +322,14 @@ def test_the_cache_keeps_its_limit_and_what_was_asked_for_last(limit, asked):
         if kept or size <= cache.limit: model.append(key)
         while sum(sizes[o] for o in model) > cache.limit: model.pop(0)
         assert list(cache.kept) == model and cache.held == sum(sizes[o] for o in model) <= cache.limit
+
+
+def test_a_cache_sent_to_another_process_is_empty():
+    cache = PatchCache(1)
+    cache.get("a", lambda: b"x" * 1000)
+    sent = pickle.loads(pickle.dumps(cache))
+    assert len(pickle.dumps(cache)) < 1000 and (sent.held, sent.limit, len(sent.kept)) == (0, cache.limit, 0) and cache.held == 1000
+    assert sent.get("a", lambda: b"y") == b"y" and sent.held == 1
 
 
 def test_the_cache_counts_pictures_as_they_lie_in_memory():

@@ -304,6 +304,33 @@ def test_colorizers_learn_no_hues_by_heart(dataset):
     assert torch.allclose(torch.atan2(turned[:, 2], turned[:, 1]) - torch.atan2(colour[:, 2], colour[:, 1]), angle[:, 0].expand(2, 32, 32), atol=1e-4)
 
 
+def test_nothing_to_begin_with_is_said(dataset, tmp_path):
+    "An empty `models/` is no start, rather than noise in the guise of one."
+    (tmp_path / "models/attention").mkdir(parents=True)
+    with pytest.raises(DualflowError, match="no weights to begin with"): train_stage("attention", dataset, "tune", epochs=1, views=4, start=tmp_path / "models")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_weights_that_no_file_can_hold_are_not_saved(tmp_path, value):
+    "Not a number, or too large for half precision: no version is made of them."
+    nets = Networks(**PRESETS["nano"]["networks"])
+    nets.attention.plan.bias.data[0] = value
+    with pytest.raises(DualflowError, match="attention: not saved, for attention.plan.bias is not finite"): Versions(tmp_path).save(nets, ["attention"], {"started": "a"})
+    assert not Versions(tmp_path).names("attention") and not [o for o in tmp_path.rglob("*") if o.is_file()]
+
+
+def test_damaged_records_of_versions(tmp_path):
+    "Said in a line; where nothing says which is the latest, it is the newest."
+    nets, models = Networks(**PRESETS["nano"]["networks"]), Versions(tmp_path)
+    for o in "ab": models.save(nets, ["attention"], {"started": o})
+    (tmp_path / "attention/latest.txt").unlink()
+    assert models.choose(["attention"]) == {"attention": "002"}
+    (tmp_path / "attention/latest.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DualflowError, match="only 001, 002"): models.choose(["attention"])
+    (tmp_path / "attention/001/version.json").write_text("[]")
+    with pytest.raises(DualflowError, match="001.version.json: no record"): models.load({"attention": "001"}, **PRESETS["nano"]["networks"])
+
+
 def test_weights_from_before_versions_are_named(tmp_path):
     nets = Networks(**PRESETS["nano"]["networks"])
     for stage in ("attention", "primary", "secondary"): nets.save(tmp_path / "models" / stage, (stage,))
