@@ -7,7 +7,7 @@ Docs: https://dualflow.readthedocs.io/app.html.md"""
 # %% auto #0
 __all__ = ['WORDS', 'MAX_DEMO_PIXELS', 'MAX_FILE_SIZE', 'BRUSH_HEIGHT', 'MAX_REFERENCES', 'MOOD_SIGNS', 'DICE', 'SAMPLES',
            'SWATCHES', 'CSS', 'complaint', 'preferred_language', 'write_report', 'read_upload', 'to_paint_on',
-           'read_strokes', 'colour_upload', 'sample_pages', 'build_demo', 'launch_options', 'launch']
+           'read_strokes', 'colour_upload', 'sample_pages', 'first_example', 'build_demo', 'launch_options', 'launch']
 
 # %% ../nbs/09a_app.ipynb #e2aafcfd
 import secrets
@@ -36,29 +36,29 @@ WORDS = {
         compare="Before and after: drag the line", fused="The coloured page, full size", how="### How the colours came about",
         attention="1 · Attention: where colour detail is expected", regions="2 · Regions: the patches chosen, best first",
         plan="3 · Colour plan: a first guess for every cell", primary="4 · What the primary painted", secondary="5 · What the secondary painted",
-        report="{width} × {height} pixels, coloured in **{total:.1f} s** on {device} ({steps}). The primary painted **{percent} %** of the page; patches: {patches}.",
-        error="Not quite", choose="Choose a page first.", trouble="{reason}",
+        report="{width} × {height} pixels, coloured in **{total} s** on {device} ({steps}). The primary painted **{percent} %** of the page; patches: {patches}.",
+        choose="Choose a page first.", trouble="{reason}",
         already=" This page had colours of its own; they were set aside.", followed=" Pages in colour that it follows: {n}.", cpu="the CPU", cuda="the GPU", mps="the Apple GPU",
         references="Pages in colour of the same story, if you have some (at most six)", crowd="Choose at most {n} pages in colour.", colourless="{name} has no colours to follow.",
-        paint="### Your colours\nNo page says in black and white whether a coat is red. Pick a colour, dab it where you know better, and colour again: places that look alike follow. The rings are questions: a dab there teaches most.",
-        brush="Paint on the page", again="Colour again with my strokes", unpainted="Paint at least one stroke first.",
-        steps="reading, attention, splitting, primary, secondary, fusion"),
+        paint="### Your colours\nNo page says in black and white whether a coat is red. Pick a colour (behind the palette at the left), dab it where you know better, and colour again: places that look alike follow. The rings are questions: a dab there teaches most.",
+        brush="Paint on the page", again="Colour again with my strokes",
+        steps="reading, attention, splitting, primary, secondary, fusion", point="."),
     "fr": dict(
-        heading="# dualflow\nMettez en couleurs une page de manga en noir et blanc. Un petit réseau d'attention regarde d'abord la page ; là où il attend du détail de couleur, un coloriste principal peint avec soin, pièce par pièce, un second peint le reste à grands traits, et le tout est réuni sous l'encre imprimée.",
+        heading="# dualflow\nMettez en couleurs une page de manga en noir et blanc. Un petit réseau d'attention regarde d'abord la page ; là où il attend du détail de couleur, un coloriste principal peint avec soin, morceau par morceau, un second peint le reste à grands traits, et le tout est réuni sous l'encre imprimée.",
         page="Page en noir et blanc", examples="Ou essayez l'une de celles-ci", budget="Budget du coloriste principal",
-        budget_help="Part maximale de la page peinte pièce par pièce. 0 : aucune.", colour="Colorier",
+        budget_help="Part maximale de la page peinte morceau par morceau. 0 : aucune.", colour="Colorier",
         mood="Ambiance", mood_help="Où se passe la scène, si vous le savez : soleil, crépuscule, nuit, forêt ou neige.",
         variant="Variante", variant_help="— : les couleurs les plus sûres. Un dé : des couleurs plus vives, possibles, tirées au sort.",
         compare="Avant et après : déplacez la ligne", fused="La page en couleurs, en taille réelle", how="### Comment les couleurs sont venues",
-        attention="1 · Attention : où l'on attend du détail", regions="2 · Régions : les pièces choisies, la meilleure d'abord",
+        attention="1 · Attention : où l'on attend du détail", regions="2 · Régions : les morceaux choisis",
         plan="3 · Plan des couleurs : une première idée par cellule", primary="4 · Ce qu'a peint le coloriste principal", secondary="5 · Ce qu'a peint le second",
-        report="{width} × {height} pixels, coloriés en **{total:.1f} s** sur {device} ({steps}). Le coloriste principal a peint **{percent} %** de la page ; pièces : {patches}.",
-        error="Un instant", choose="Choisissez d'abord une page.", trouble="Cette page ne peut être coloriée (en anglais : {reason}).",
+        report="{width} × {height} pixels, coloriés en **{total} s** sur {device} ({steps}). Le coloriste principal a peint **{percent} %** de la page ; morceaux : {patches}.",
+        choose="Choisissez d'abord une page.", trouble="Cette page ne peut être coloriée (en anglais : {reason}).",
         already=" Cette page avait déjà des couleurs ; elles ont été mises de côté.", followed=" Pages en couleurs suivies : {n}.", cpu="le processeur", cuda="la carte graphique", mps="le GPU Apple",
         references="Pages en couleurs de la même histoire, au besoin (6 au plus)", crowd="Choisissez au plus {n} pages en couleurs.", colourless="{name} n'a pas de couleurs à suivre.",
-        paint="### Vos couleurs\nAucune page ne dit en noir et blanc si un manteau est rouge. Choisissez une couleur, posez-en une touche là où vous le savez, et recoloriez : ce qui se ressemble suivra. Les cercles sont des questions : c'est là qu'une touche en apprend le plus.",
-        brush="Peignez sur la page", again="Recolorier avec mes touches", unpainted="Posez d'abord une touche de couleur.",
-        steps="lecture, attention, découpage, principal, second, fusion"),
+        paint="### Vos couleurs\nAucune page ne dit en noir et blanc si un manteau est rouge. Choisissez une couleur (sous la palette, à gauche), posez-en une touche là où vous le savez, et recoloriez : ce qui se ressemble suivra. Les cercles sont des questions : c'est là qu'une touche en apprend le plus.",
+        brush="Peignez sur la page", again="Recolorier avec mes touches",
+        steps="lecture, attention, découpage, principal, second, fusion", point=","),
 }
 
 def complaint(
@@ -68,7 +68,7 @@ def complaint(
 ) -> gr.Error: # To raise
     "A message made for people."
     words = WORDS[language]
-    return gr.Error(words[key].format(**{k: escape(str(o), quote=False) for k, o in blanks.items()}), title=words["error"], print_exception=False)
+    return gr.Error(words[key].format(**{k: escape(str(o), quote=False) for k, o in blanks.items()}), print_exception=False)
 
 # %% ../nbs/09a_app.ipynb #d83296c3
 def preferred_language(
@@ -85,8 +85,9 @@ def write_report(
 ) -> str: # Markdown
     "What happened, in words: size, device, seconds, the primary's share."
     words, seconds = WORDS[language], list(result.seconds.values())
-    steps = ", ".join(f"{name} {value:.1f}" for name, value in zip(words["steps"].split(", "), seconds, strict=True))
-    return words["report"].format(width=result.image.width, height=result.image.height, total=sum(seconds), device=words.get(device, device),
+    number = lambda o: f"{o:.1f}".replace(".", words["point"])
+    steps = " · ".join(f"{name} {number(o)}" for name, o in zip(words["steps"].split(", "), seconds, strict=True))
+    return words["report"].format(width=result.image.width, height=result.image.height, total=number(sum(seconds)), device=words.get(device, device),
         steps=steps, percent=round(100 * result.report["primary_share"]), patches=len(result.regions))
 
 # %% ../nbs/09a_app.ipynb #d2a7c61b
@@ -116,10 +117,10 @@ def to_paint_on(
     questions=(), # Places (x, y) on it
 ) -> Image.Image: # At most `BRUSH_HEIGHT` high, a ring around each question
     "A page for the easel."
-    small, ring = page.convert("RGB"), Image.new("RGBA", (120, 120))
+    small, ring = page.convert("RGB"), Image.new("RGBA", (124, 124))
     small.thumbnail((3 * BRUSH_HEIGHT, BRUSH_HEIGHT), Image.Resampling.LANCZOS)
-    for radius, width, colour in ((56, 22, "white"), (52, 13, "#e11d48")): ImageDraw.Draw(ring).ellipse((60 - radius, 60 - radius, 60 + radius, 60 + radius), outline=colour, width=width)
-    ring = ring.resize((30, 30), Image.Resampling.LANCZOS)
+    for radius, width, colour in ((56, 22, "white"), (52, 13, "#2563eb")): ImageDraw.Draw(ring).ellipse((62 - radius, 62 - radius, 62 + radius, 62 + radius), outline=colour, width=width)
+    ring = ring.resize((31, 31), Image.Resampling.LANCZOS)
     for place in questions: small.paste(ring, tuple(round(o * small.width / page.width) - 15 for o in place), ring)
     small.info["use"] = "easel"  # Gradio names files by their bytes: the same bytes would be written anew while a browser reads them
     return small
@@ -159,7 +160,6 @@ def colour_upload(
     for o, at in zip(shown, references):
         if not has_colour(o): raise complaint("colourless", language, name=Path(at).name)
     hints = painted and read_strokes(painted, page.size)
-    if painted and not hints: raise complaint("unpainted", language)
     try:
         flow = load_flow(weights)
         result = flow.colorize(page, budget, variant=DICE.index(variant), mood=MOOD_SIGNS[mood], hints=hints, reference=shown)
@@ -176,11 +176,15 @@ def sample_pages() -> list: # PIL images
     if files := sorted(SAMPLES.glob("*.png"))[:6]: return [load_page(o) for o in files]
     return [grey_image(manga_bw(draw_page(seed).color, style).L) for seed, style in ((3, "screentone"), (11, "lineart"), (24, "gray"))]
 
+@lru_cache
+def first_example(weights) -> Image.Image: return load_flow(weights).colorize(sample_pages()[0]).image
+
 SWATCHES = ["#c8324a", "#e8b38f", "#f2c84b", "#5f9e4a", "#4f8fd6", "#7a5bb0", "#8a5a38", "#f4efe6"]  # cloth, skin, hair, leaves, sky, dusk, wood, paper
 
-CSS = """.gradio-container {max-width: 1280px !important} .image-frame {padding-top: 2rem; box-sizing: border-box} #compare {touch-action: pan-y}
-#easel button[aria-label="Clear canvas"] {display: none}
-@media (max-width: 640px) {#compare, #compare > div {max-height: 130vw}}"""  # the bin would take the page with the strokes; on a phone a finger must get past the pictures
+CSS = """.gradio-container {max-width: 1280px !important; margin: 0 auto !important} .image-frame {padding-top: 2rem; box-sizing: border-box} #compare {touch-action: pan-y}
+#easel button[aria-label="Clear canvas"], #compare [data-testid="status-tracker"]:has(.error) {display: none}
+#variant label {padding-inline: .6rem}
+@media (max-width: 640px) {#compare, #compare > div {max-height: 130vw}}"""  # the bin would take the page with the strokes, a complaint the picture; on a phone a finger must get past the pictures
 
 def build_demo(
     weights=None, # As for `DualFlow.from_pretrained`; read when the first page comes
@@ -190,7 +194,7 @@ def build_demo(
     picture = lambda key, format="jpeg", **options: gr.Image(label=t(key), format=format, interactive=False, height=540, min_width=260, buttons=["download", "fullscreen"], **options)
     with gr.Blocks(title="dualflow", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.Markdown(t("heading"))
-        coloured = gr.State()  # the page that strokes belong to, whatever is chosen next
+        coloured, strokes = gr.State(), gr.State()  # the page that was coloured, whatever is chosen next, and the strokes that it got
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 page = PageImage(label=t("page"), format="png", sources=["upload", "clipboard"], height=340, buttons=[], elem_id="page")
@@ -208,22 +212,27 @@ def build_demo(
             gr.Markdown(t("paint"))
             easel = gr.ImageEditor(label=t("brush"), type="pil", format="png", sources=[], transforms=[], layers=False, height=f"min({BRUSH_HEIGHT + 100}px, 75vh)",
                                    brush=gr.Brush(default_size=12, colors=SWATCHES, default_color=SWATCHES[0]), elem_id="easel")
-            again = gr.Button(t("again"), elem_id="again")
+            again, echo = gr.Button(t("again"), elem_id="again"), gr.Markdown(elem_id="echo", min_height=60)
             gr.Markdown(t("how"))
             with gr.Row(): layers = [picture(o) for o in ("attention", "regions", "plan")]
             with gr.Row(): layers += [picture(o) for o in ("primary", "secondary")] + [full := picture("fused", "png", elem_id="fused")]
-        def answer(path, budget, references=None, mood="—", variant="—", request: gr.Request = None, painted=None):
-            (before, after), report, _, *how = colour_upload(path, budget, weights, preferred_language(request.headers.get("accept-language")), painted, references or (), mood, variant)
-            file = save_page(after, Path(full.GRADIO_CACHE, secrets.token_hex(), f"{Path(path).stem}_colored.png"))  # a download gets the name of the file
-            return (before, file), report, file, *how, path
-        def answer_again(path, budget, references, mood, variant, painted, request: gr.Request): return answer(path, budget, references, mood, variant, request, painted or {"layers": []})
-        def ask(pair, painted=None): return to_paint_on(pair[1], places_to_ask(pair[0], hints=painted and read_strokes(painted, pair[0].size))) if pair else None
-        shown, one_by_one = [compare, words, full, *layers[:5], coloured], dict(concurrency_limit=1, concurrency_id="colour")
+        def stored(image, name): return save_page(image, Path(full.GRADIO_CACHE, secrets.token_hex(), name))  # a download gets the name of the file
+        def welcome(): return tuple(stored(o, "example.png") for o in (sample_pages()[0].convert("RGB"), first_example(weights)))
+        def answer(path, budget, references=None, mood="—", variant="—", painted=None, before=None, request: gr.Request = None):
+            if path != before: painted = None  # strokes are of another page
+            pair, report, _, *how = colour_upload(path, budget, weights, preferred_language(request.headers.get("accept-language")), painted, references or (), mood, variant)
+            file = stored(pair[1], f"{Path(path).stem}_colored.png")
+            return (pair[0], file), report, file, *how, path, painted
+        def on_easel(pair, painted, report):
+            page = to_paint_on(pair[1], places_to_ask(pair[0], hints=painted and read_strokes(painted, pair[0].size)))
+            return gr.Column(visible=True), {**painted, "background": page, "composite": None} if painted else page, report  # the same strokes, over what they did
+        asked, shown = [budget, references, mood, variant, easel, coloured], [compare, words, full, *layers[:5], coloured, strokes]
+        then = dict(fn=on_easel, inputs=[compare, strokes, words], outputs=[story, easel, echo], api_visibility="private", queue=False, show_progress="hidden")
+        one_by_one = dict(concurrency_limit=1, concurrency_id="colour")
+        demo.load(welcome, None, compare, api_visibility="private", show_progress="hidden", **one_by_one)
         button.click(None, js="() => { if (innerWidth < 640) document.querySelector('#compare').scrollIntoView() }", api_visibility="private")  # on a phone the result is out of sight
-        button.click(answer, [page, budget, references, mood, variant], shown, api_name="colour", show_progress_on=[compare], **one_by_one).success(
-            lambda pair: (gr.Column(visible=True), ask(pair)), compare, [story, easel], api_visibility="private", queue=False)
-        again.click(answer_again, [coloured, budget, references, mood, variant, easel], shown, api_visibility="private", show_progress_on=[compare], **one_by_one).success(
-            lambda pair, painted: {**painted, "background": ask(pair, painted), "composite": None}, [compare, easel], easel, api_visibility="private", queue=False)  # the same strokes, over what they did
+        button.click(answer, [page, *asked], shown, api_name="colour", show_progress_on=[compare], **one_by_one).success(**then)
+        again.click(answer, [coloured, *asked], shown, api_visibility="private", show_progress_on=[compare, echo], **one_by_one).success(**then)
     demo.words = t
     return demo.queue(max_size=12)
 

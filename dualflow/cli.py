@@ -11,7 +11,7 @@ __all__ = ['DATASET', 'WEIGHTS', 'BUDGET', 'VIVID', 'VARIANT', 'REFERENCE', 'RAN
            'evaluate', 'bench', 'demo']
 
 # %% ../nbs/10_cli.ipynb #c4ddb70b
-import argparse, json, os, signal, sys, threading, warnings
+import argparse, json, os, re, signal, sys, threading, warnings
 from pathlib import Path
 
 # %% ../nbs/10_cli.ipynb #6d9d53f3
@@ -38,7 +38,8 @@ def command(*options):
             except Exception as e:
                 from dualflow.core import DualflowError
                 if not isinstance(e, (DualflowError, OSError)): raise
-                print(f"error: {e.filename}: {e.strerror}" if getattr(e, "filename", None) else f"error: {e}", file=sys.stderr)
+                text = f"{e.filename}: {e.strerror}" if getattr(e, "filename", None) else str(e)
+                print("error:", re.sub(r"(?s)^(Exception occured in .*?:\n\t|Caught .*DualflowError: )", "", text).strip(), file=sys.stderr)  # without what fastai and PyTorch put before it
                 return 1
             finally:
                 warnings.formatwarning = plain
@@ -151,6 +152,7 @@ def create_dataset(source_dir, target_dir, style):
     info = dataset.create_dataset(source_dir, target_dir, style, on_page, on_found)
     in_pages = len(info["left_out"]) - info["done"].get("left out", 0)
     for o in info["left_out"][:in_pages]: print(f"{o['page']}: left out, {o['reason']}", file=sys.stderr)
+    if gone := info["gone"]: print(f"{len(gone)} pages are kept whose originals are not there any more, such as {gone[0]}; to drop a page, delete its file in {Path(target_dir)/'metadata'} and run dualflow-validate-dataset --prune")
     print("this run: " + ", ".join(f"{count} {what}" for what, count in info["done"].items()))
     print(f"{info['pages']} pages in {len(info['chapters'])} chapters, {len(info['left_out'])} left out; {target_dir}")
     return 1 if info["left_out"] else 0
@@ -167,6 +169,7 @@ def validate_dataset(dataset_dir, as_json, fix, prune):
     if fix and any(o["fixable"] for o in problems): say(f"{checking.fix_dataset(dataset_dir, problems)} mended")
     if prune:
         files, freed = checking.prune_dataset(dataset_dir)
+        for o in files: say(f"removed: {o}")
         say(f"{len(files)} files removed, {freed / 1e6:.1f} MB freed")
     if fix or prune: problems = checking.validate_dataset(dataset_dir, on_page)
     if as_json: print(json.dumps(problems, indent=1, ensure_ascii=False))
@@ -210,15 +213,22 @@ def generate_attention(dataset_dir, budget, weights):
 # %% ../nbs/10_cli.ipynb #ffaf16c6
 TRAINING = (DATASET, opt("--preset", default="small", choices=("nano", "small", "tune"), help="recipe: nano learns from nothing, on a laptop, in minutes; tune takes the embedded weights a little way towards your pages"),
             opt("--resume", action="store_true", help="continue an interrupted run"), opt("--epochs", type=whole(1), help="instead of the preset's"),
-            opt("--views", type=whole(1), help="views of pages an epoch, instead of the preset's"),
+            opt("--views", type=whole(1), help="views of pages an epoch, instead of the preset's; of shards, an epoch is one of every page"),
             opt("--workers", type=whole(0), default=0, help="processes that prepare views"),
             opt("--cache_mb", type=whole(0), default=3000, help="memory for decoded pages of a folder, megabytes; less is slower"), opt("--seed", type=whole(0), default=0))
 CURVES = opt("--tensorboard", action="store_true", help="write curves for TensorBoard to training/logs; needs the extra training")
-CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: the latest") for o in ("attention", "primary", "secondary"))
+CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: the latest, or what --start has") for o in ("attention", "primary", "secondary"))
 
 def _train(stages, start=None, **options):
     from dualflow.runs import NEEDS, PRESETS, train_stage
-    made, start = {}, start or ("embedded" if PRESETS[options["preset"]]["networks"] is None else None)
+    made = {}
+    if not start and PRESETS[options["preset"]]["networks"] is None:
+        start = "embedded"
+        if len(stages) == 1:  # goes on with what the stages before it have made
+            from dualflow.core import Workspace
+            from dualflow.versions import Versions
+            models, needs = Versions(Workspace(options["dataset_dir"]).models), NEEDS[stages[0]]
+            options |= models.choose([o for o in needs if models.names(o)], **{o: options.get(o) for o in needs})
     if start:
         from dualflow.pipeline import find_weights
         options["start"] = find_weights(None if start == "embedded" else start)
@@ -250,6 +260,7 @@ def train(source_dir, **options):
     from dualflow.runs import PRESETS
     from dualflow.streaming import INDEX
     if source_dir and WORLD > 1: raise DualflowError("several processes train on a dataset that is there already; make it with dualflow-create-dataset")
+    if source_dir and (Path(options["dataset_dir"])/INDEX).is_file(): raise DualflowError(f"{options['dataset_dir']}: holds shards, to which no pages can be added; name another folder, or leave out --source_dir")
     if source_dir: create_dataset.function(source_dir, options["dataset_dir"], "mixed")
     _train(PRESETS[options["preset"]]["epochs"], **options)
     data = options["dataset_dir"]

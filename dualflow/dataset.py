@@ -71,9 +71,11 @@ def read_record(
         record = PageRecord(**migrate(json.loads(Path(file).read_text(encoding="utf-8")), file))
         width, height = record.original_size
         if min(width, height) <= 0 or not isinstance(record.files, dict) or not all(o["file"] and o["sha256"] for o in record.source.values()): raise ValueError("a field is empty")
+        if not all(isinstance(o, str) for o in (record.chapter, record.style, record.attention_of, *(o["file"] for o in record.source.values()))): raise ValueError("a field that should be text is none")
+        if record.style not in (*STYLES, "original"): raise ValueError(f"style {record.style}")
         if any(Path(o).name != o for o in (record.color, record.bw)): raise ValueError("it names files outside the dataset")
         if record.name != Path(file).stem: raise ValueError(f"it is about {record.name}")
-        for o in record.attention_regions: o["x"] + o["y"] + o["w"] + o["h"] + o["importance"]
+        for o in record.attention_regions: 0 + o["x"] + o["y"] + o["w"] + o["h"] + o["importance"]
         return record
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as e:
         raise PageError(file, f"metadata that cannot be read ({e}); run dualflow-create-dataset again with the page's source") from None
@@ -204,6 +206,8 @@ def _style_for(name, style):
     "The style itself, or for `mixed` one that depends on the name alone."
     return STYLES[hashlib.sha256(name.encode()).digest()[0] % len(STYLES)] if style == "mixed" else style
 
+def _is_there(origin): return os.path.isfile(origin) or any(os.path.isfile(origin[:o.start()]) for o in re.finditer(":", origin))  # or the archive that it is in
+
 def _add_pair(space, chapter, name, halves, style, records, names):
     "One pair into the dataset: what was done, and a word about it."
     if "color" not in halves: raise PageError(halves["bw"].label, "black and white without its colour half")
@@ -211,7 +215,10 @@ def _add_pair(space, chapter, name, halves, style, records, names):
     name = names(chapter, name, halves["color"].origin, stamps["color"])
     old, style = records.get(name), "original" if "bw" in halves else _style_for(name, style)
     if isinstance(old, PageRecord):
-        if Page(old, space).whole() and old.style == style and {kind: o["sha256"] for kind, o in old.source.items()} == stamps: return "unchanged", ""
+        if Page(old, space).whole() and old.style == style and {kind: o["sha256"] for kind, o in old.source.items()} == stamps:
+            source = {kind: {"file": o.origin, "sha256": stamps[kind]} for kind, o in halves.items()}
+            if source != old.source: old.source = source; Page(old, space).save()  # the folder has moved
+            return "unchanged", ""
     record, data = prepare_pair(name, chapter, halves, stamps, style)
     save_pair(space, record, data, old if isinstance(old, PageRecord) else None)
     records[name], first = record, record.transformations[0]
@@ -225,7 +232,7 @@ def create_dataset(
     style: str = "mixed", # Style of the B/W halves that are made: one of STYLES, or `mixed`
     on_page=None, # Called after each page with (number, total, name, what was done, a word about it)
     on_found=None, # Called once with {"pages", "folders", "archives", "pairs", "color_alone", "bw_alone"}, before work begins
-) -> dict: # {"pages", "chapters", "styles"} as in dataset_info.json, {"done"}: what this run did, and {"left_out"}: [{"page", "reason"}]
+) -> dict: # {"pages", "chapters", "styles"} as in dataset_info.json, {"done"}: what this run did, {"left_out"}: [{"page", "reason"}], and {"gone"}: pages whose originals are not there any more
     "Build a dataset, or go on building it. Pages that cannot be used are left out and listed; originals are never changed."
     if style not in (*STYLES, "mixed"): raise DualflowError(f"style '{style}' is not one of {', '.join(STYLES)}, mixed")
     left_out, done, space = [], Counter(), Workspace(target_dir)
@@ -251,7 +258,8 @@ def create_dataset(
         if on_page: on_page(i, len(pairs), name, what, note)
     info = {**describe(dict(sorted(records.items()))), "left_out": left_out}
     write_json(info, space.info)
-    return {**info, "done": dict(done)}
+    seen = {names.known.get(halves["color"].origin) for _, _, halves in pairs if "color" in halves}
+    return {**info, "done": dict(done), "gone": [k for k, o in records.items() if k not in seen and isinstance(o, PageRecord) and not _is_there(o.source["color"]["file"])]}
 
 # %% ../nbs/01_dataset.ipynb #f2de4057
 def held_out(chapters) -> set: # Names of the chapters kept for validation

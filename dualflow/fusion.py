@@ -178,11 +178,13 @@ def find_paper(
     thick: float = .1, # Width from which white is no margin any more, page heights
     straight: float = .85, # Least share of a piece's outline that is straight
 ) -> torch.Tensor: # (1, 1, H/2, W/2), 0..1: 1 on margins and gutters
-    "Margins and gutters: white that reaches around the page, is thin, and has straight sides. Rather none than a wrong one."
+    "Margins and gutters: white that reaches around the page, is thin, and has straight sides; or all of a blank page. Rather none than a wrong one."
     h, w = L.shape[-2:]
     share = min(704 / min(h, 2 * w), 1000 / w, 8)  # all pages at one size, but for slivers: a short line is as straight as a long one
     page = F.interpolate(L, size=[max(1, round(o * share)) for o in (h, w)], mode="bilinear", antialias=True)[0, 0].cpu().numpy()
-    bare, side = page > np.quantile(page[::4, ::4], .97) - 8, 2 * int(thick / 2 * min(page.shape[0], 2 * page.shape[1])) + 1
+    white, side = np.quantile(page[::4, ::4], .97), 2 * int(thick / 2 * min(page.shape[0], 2 * page.shape[1])) + 1
+    bare = page > white - 8
+    if white > 85 and bare.mean() > .995: return L.new_ones(1, 1, -(-h // 2), -(-w // 2))  # nothing is drawn here
     bare &= ~ndimage.maximum_filter(ndimage.minimum_filter(bare, side, mode="constant"), side, mode="constant")  # without the squares that fit in (an opening)
     pieces, n = ndimage.label(ndimage.minimum_filter(bare, 5, mode="constant", cval=1))  # what hangs together by less than five pixels is apart
     edge = np.concatenate([pieces[0], pieces[-1], pieces[1:-1, 0], pieces[1:-1, -1]])

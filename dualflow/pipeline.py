@@ -44,6 +44,7 @@ def find_weights(
         try: folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=["*.safetensors", "config.json"]))  # people's downloads are counted by config.json
         except Exception as e: raise DualflowError(f"{source}: cannot be downloaded ({type(e).__name__}: {e})") from None
     if any(folder.glob("*.safetensors")) or (folder/"attention").is_dir(): return folder
+    if (folder/"models").is_dir(): raise DualflowError(f"{source}: no weights here, perhaps in {folder/'models'}")
     raise DualflowError(f"{source}: no dualflow weights here (attention.safetensors, primary.safetensors, secondary.safetensors); "
                         "other formats are not opened, because a pickle such as pytorch_model.bin can run anything")
 
@@ -111,7 +112,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
     ) -> str: # Address of the commit
         "Publish the colorizer. Raises `DualflowError` if the Hub refuses it."
         try: return super().push_to_hub(repo_id, **options)
-        except Exception as e: raise DualflowError(f"{repo_id}: cannot be published ({type(e).__name__}: {e}); log in with: hf auth login") from None
+        except Exception as e: raise DualflowError(f"{repo_id}: cannot be published ({type(e).__name__}: {e}); it takes a connection, and who is not logged in does it with: hf auth login") from None
 
     @torch.no_grad()
     def paint(self,

@@ -8,7 +8,7 @@ Docs: https://dualflow.readthedocs.io/runs.html.md"""
 __all__ = ['PRESETS', 'plain', 'Keep', 'view_grid', 'now', 'provenance', 'curves', 'train_stage', 'finish_stage']
 
 # %% ../nbs/07a_runs.ipynb #b70a0003
-import csv, platform, re
+import csv, os, platform, re
 from contextlib import nullcontext
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -77,6 +77,7 @@ class Keep(Callback):
             state = torch.load(self.file, weights_only=True, map_location="cpu")
             was, self.run_of, self.rows, self.best, self.fastai = (state[o] for o in ("settings", "run", "rows", "best", "fastai"))
         except Exception as e: raise DualflowError(f"{self.file}: damaged checkpoint, or of an older dualflow ({e}); delete it to start the stage again") from None
+        if state["stage"] != self.stage: raise DualflowError(f"{self.file}: a checkpoint of the {state['stage']} stage; delete it to start the {self.stage} stage again")
         if differ := [f"{k} {was.get(k)}, not {v}" for k, v in self.settings.items() if was.get(k) != v]:
             raise DualflowError(f"{self.file}: belongs to a run of {'; '.join(differ)}; use the same settings, or train without resuming")
         return state
@@ -143,7 +144,7 @@ def train_stage(
     preset: str = "small", # One of PRESETS
     resume: bool = False, # Continue an interrupted run
     epochs: int = None, # Instead of the preset's
-    views: int = None, # Instead of the preset's
+    views: int = None, # Of pages an epoch, instead of the preset's; of shards, it is one of every page
     workers: int = 0, # Processes that prepare views
     cache_mb: int = 3000, # Memory for decoded pages of a folder
     seed: int = 0,
@@ -157,16 +158,21 @@ def train_stage(
     recipe, space, versions = PRESETS[preset] | PRESETS[preset].get(stage, {}), Workspace(dataset_dir), {k: v for k, v in versions.items() if v}
     if stage not in recipe["epochs"]: raise DualflowError(f"preset '{preset}' does not train the {stage} stage, only {', '.join(recipe['epochs'])}")
     if recipe["networks"] is None and not start: raise DualflowError(f"preset '{preset}' takes trained weights on; say which (start)")
-    epochs, views, lr, device = epochs or recipe["epochs"][stage], views or recipe["views"], recipe["lr"], torch.device(device or pick_device())
-    dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0), cache_mb)
+    epochs, lr, device = epochs or recipe["epochs"][stage], recipe["lr"], torch.device(device or pick_device())
+    dls = page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0), cache_mb)
     space.create()
+    for o in (space.checkpoints, space.logs, space.visualization, space.metrics, *(space.model(k) for k in (COLOURING if stage == "joint" else [stage]))):
+        if o.is_dir() and not os.access(o, os.W_OK): raise DualflowError(f"{o}: is protected from writing, and training keeps its state there; allow it, or move the dataset")
     given, models = stage_folders(start) if start else {}, Versions(space.models)
-    settings = dict(preset=preset, epochs=epochs, views=views, seed=seed, start=digest(Networks.load(given, tuple(given)), given) if given else None)
+    settings = dict(preset=preset, epochs=epochs, views=len(dls.train_ds), seed=seed, pages="{pages} ({sha256:.8})".format(**fingerprint(dataset_dir)), start=digest(Networks.load(given, tuple(given)), given) if given else None)
     keep = Keep(space, stage, settings)
     state = keep.read() if resume else None
     if state and any(keep.run_of["from"].get(k) != v for k, v in versions.items()):
         print(f"{stage}: the checkpoint is of a run with {keep.run_of['from']}; beginning again"); state = None
-    if not state: keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": models.choose(tuple(versions) if start else NEEDS[stage], **versions)}
+    if not state:
+        chosen = models.choose(tuple(versions) if start else NEEDS[stage], **versions)
+        instead = {k: given[k].name if given[k].parent.parent.resolve() == models.folder.resolve() else f"of {settings['start']}" for k in NEEDS[stage] if k in given.keys() - chosen.keys()}
+        keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": chosen, "instead": instead}
     set_seed(seed)
     nets = models.load(keep.run_of["from"], given, **recipe["networks"] or {})
     if stage == "primary": nets.check_fit(stage, f"attention {keep.run_of['from'].get('attention', start)}", f"the primary of preset '{preset}'")
@@ -191,7 +197,7 @@ def finish_stage(
     "Make the version, and write the metrics."
     stage, settings, space = keep.stage, keep.settings, keep.space
     losses = {k: float(v) for k, v in keep.rows[-1].items() if k.endswith("_loss")}
-    record = {**settings, "started_from" if stage == "joint" else "trained_with": keep.run_of["from"], "metrics": losses, **provenance(dataset_dir, keep.run_of["started"])}
+    record = {**settings, "started_from" if stage == "joint" else "trained_with": keep.run_of["from"] | keep.run_of.get("instead", {}), "metrics": losses, **provenance(dataset_dir, keep.run_of["started"])}
     done = {"stage": stage, "versions": Versions(space.models).save(nets, COLOURING if stage == "joint" else [stage], record), **settings, **losses}
     write_json(done, space.metrics/f"{stage}.json")
     return done

@@ -67,6 +67,7 @@ def _parts(page, quality):
 def _read_index(folder):
     try:
         index = json.loads((Path(folder)/INDEX).read_text(encoding="utf-8"))
+        for o in index["shards"]: 0 + o["first"] + o["pages"]
         return {k: index[k] for k in ("schema", "fingerprint", "complete", "done", "shards", "left_out")}
     except FileNotFoundError: raise DualflowError(f"{folder}: no shards here; make them with dualflow-shard-dataset") from None
     except (OSError, ValueError, KeyError, TypeError) as e: raise DualflowError(f"{Path(folder)/INDEX}: damaged index ({e}); delete it and run dualflow-shard-dataset again") from None
@@ -80,6 +81,7 @@ def shard_dataset(
 ) -> dict: # The index: {"fingerprint", "complete", "done", "shards": [{"file", "split", "first", "pages"}], "left_out", ...}
     "Pack a dataset into WebDataset shards of training and validation pages. Goes on where an interrupted run stopped; unreadable pages are left out and listed."
     if not 0 < shard_mb < float("inf") or not (quality is None or 1 <= quality <= 95): raise DualflowError(f"shards of {shard_mb} MB at quality {quality}: the size must be above 0, the quality 1 to 95")
+    if any(Workspace(target_dir).metadata.glob("[!.]*.json")): raise DualflowError(f"{target_dir}: a dataset, which shards would hide from training; name another folder for them")
     target, pages = Path(target_dir), {o: DatasetLoader(dataset_dir, split=o) for o in ("train", "valid")}
     stamp = hashlib.sha256(json.dumps([SCHEMA, shard_mb, quality, [[asdict(r) for r in o.records] for o in pages.values()]], sort_keys=True).encode()).hexdigest()
     index = _read_index(target) if (target/INDEX).is_file() else {"fingerprint": None, "shards": []}

@@ -223,3 +223,13 @@ def test_the_brief_word_for_word(tmp_path, flow):
 def test_embedded_weights_load_once_and_fit(flow):
     assert colorize_image(load_page(SAMPLES[1]).resize((160, 220))).size == (160, 220) and pipeline.load_flow(None) is pipeline.load_flow(None)
     assert sum(p.numel() for p in flow.nets.parameters()) < 12e6
+
+
+@pytest.mark.parametrize("paper", ["white", "#e8e8e8", "noisy"])
+def test_a_blank_page_stays_blank(flow, paper):
+    "Books have them, with a number at most; nothing there is a colour. A hint, though, is heard."
+    page = Image.new("L", (420, 600), 235 if paper == "noisy" else paper)
+    if paper == "noisy": page = Image.fromarray(np.random.default_rng(0).normal(page, 3).clip(0, 255).astype(np.uint8))
+    page.paste(20, (205, 570, 215, 582))
+    assert page_lab(flow.colorize(page).image)[0, 1:].norm(dim=0).max() < 3
+    assert page_lab(flow.colorize(page, hints=[(100, 300, (200, 40, 40))]).image)[0, 1].max() > 20

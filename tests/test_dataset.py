@@ -127,6 +127,8 @@ def test_only_what_is_new_is_done(mine, tmp_path):
     (tmp_path / "mine").rename(tmp_path / "moved")  # the same pages from a folder of another name are the same pages
     assert create_dataset(tmp_path / "moved", tmp_path / "d")["done"] == {"unchanged": 4}
     assert len(DatasetLoader(tmp_path / "d")) == 5
+    save_page(PAGES[5], tmp_path / "moved/ch/p0.png")  # and one that is changed there is changed, not new
+    assert create_dataset(tmp_path / "moved", tmp_path / "d")["done"] == {"unchanged": 3, "B/W made": 1} and len(DatasetLoader(tmp_path / "d")) == 5
 
 
 def test_a_target_within_the_source_is_no_source(mine, tmp_path, capsys):
@@ -340,6 +342,9 @@ HARM = {  # what is done; what is reported, and whether it can be mended
     "record torn": (lambda d: (d / "metadata/ch__p0.json").write_text("{"), "damaged metadata", False),
     "record of another": (lambda d: edit(d, 0, name="ch__p1"), "damaged metadata", False),
     "record that leads out": (lambda d: edit(d, 0, color="../../../x.png"), "damaged metadata", False),
+    "chapter that is a number": (lambda d: edit(d, 0, chapter=1), "damaged metadata", False), "chapter that is a list": (lambda d: edit(d, 0, chapter=["ch"]), "damaged metadata", False),
+    "unknown style": (lambda d: edit(d, 0, style="grey"), "damaged metadata", False), "source that is a number": (lambda d: edit(d, 0, source={"color": {"file": 5, "sha256": "0"}}), "damaged metadata", False),
+    "regions in words": (lambda d: edit(d, 0, attention_regions=[{k: "1" for k in ("x", "y", "w", "h", "importance")}]), "damaged metadata", False),
 }
 
 
@@ -386,6 +391,39 @@ def test_leftovers_are_notes_and_can_be_pruned(data, capsys):
     assert command()[0] == 1 and command("--fix")[0] == 0
 
 
+def test_what_somebody_else_put_there_stays(data, capsys):
+    "Only pictures and records count as leftovers; each that goes is named."
+    (data / "source/bw/notes.txt").write_text("mine"); save_page(PAGES[5], data / "source/color/stray.png")
+    assert cli.validate_dataset(["--dataset_dir", str(data), "--prune"]) == 0
+    out = capsys.readouterr().out
+    assert (data / "source/bw/notes.txt").read_text() == "mine" and f"removed: {data / 'source/color/stray.png'}" in out and "1 files removed" in out
+
+
+def test_a_chapter_under_a_new_name_is_seen_twice(tmp_path, capsys):
+    "Pages whose originals are gone are named, and a page on both sides of the split is said to be one."
+    i = 0
+    while held_out({"a", f"b{i}"}) != {"a"}: i += 1
+    for k in range(2): save_page(PAGES[k], tmp_path / f"mine/a/p{k}.png")
+    make = lambda: cli.create_dataset(["--source_dir", str(tmp_path / "mine"), "--target_dir", str(tmp_path / "d")])
+    assert make() == 0 and "originals" not in capsys.readouterr().out
+    (tmp_path / "mine/a").rename(tmp_path / f"mine/b{i}")
+    assert make() == 0 and "2 pages are kept whose originals are not there any more, such as a__p0" in capsys.readouterr().out
+    assert sum("held out" in o["problem"] for o in validate_dataset(tmp_path / "d") if o["kind"] == "duplicate") == 2
+    for o in (tmp_path / "d/metadata").glob("a__*"): o.unlink()  # as it was told
+    assert cli.validate_dataset(["--dataset_dir", str(tmp_path / "d"), "--prune", "--fix"]) == 0 and len(DatasetLoader(tmp_path / "d")) == 2
+    capsys.readouterr()
+    assert make() == 0 and "any more" not in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "mine/c.cbz", "w") as z: z.writestr("x/1.png", png(PAGES[3]))  # a page of an archive is there as long as that is
+    assert make() == 0 and "any more" not in capsys.readouterr().out
+    (tmp_path / "mine/c.cbz").unlink()
+    assert make() == 0 and "1 pages are kept" in capsys.readouterr().out
+
+
+def test_an_empty_dataset_is_no_good_one(tmp_path):
+    Workspace(tmp_path / "d").create()
+    assert ("dataset_info.json", "empty") in kinds(validate_dataset(tmp_path / "d"), "error")
+
+
 def test_schemas_are_migrated_or_refused(data):
     record = json.loads((data / "metadata/ch__p0.json").read_text())
     old = {k: v for k, v in record.items() if k not in ("files", "attention_of")} | {"schema": 1}
@@ -395,7 +433,7 @@ def test_schemas_are_migrated_or_refused(data):
     assert kinds(problems) == [("ch__p0", "old schema")] and problems[0]["severity"] == "note"
     assert create_dataset(data.parent / "mine", data, style="gray")["done"] == {"unchanged": 4}
     fix_dataset(data, problems)
-    assert json.loads((data / "metadata/ch__p0.json").read_text()) == record and validate_dataset(data) == []
+    assert json.loads((data / "metadata/ch__p0.json").read_text()) | {"source": record["source"]} == record and validate_dataset(data) == []  # which has moved
     edit(data, 0, schema=SCHEMA + 1)
     for act in (DatasetLoader, validate_dataset, lambda d: create_dataset(data.parent / "mine", d)):
         with pytest.raises(DualflowError, match=f"schema {SCHEMA + 1}.*update dualflow"): act(data)

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from dualflow import cli
 from dualflow.augmentation import cut_view
 from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, grey_image, save_page
 from dualflow.dataset import DatasetLoader, Page, PageRecord
@@ -222,6 +223,15 @@ def test_unreadable_pages_are_left_out(tmp_path):
     index = shard_dataset(tmp_path/"dataset", tmp_path/"shards")
     assert [o["page"] for o in index["left_out"]] == [broken.stem] and index["left_out"][0]["reason"]
     assert sorted(names(ShardPages(tmp_path/"shards"))) == [broken.stem[:-1] + i for i in "013"]
+
+
+def test_shards_do_not_hide_a_dataset(folder, shards, tmp_path):
+    with pytest.raises(DualflowError, match="a dataset, which shards would hide"): shard_dataset(folder, folder)
+    assert cli.train(["--dataset_dir", str(shards), "--source_dir", str(tmp_path)]) == 1 and not (shards/"metadata").exists()
+    damaged = json.loads((shards/INDEX).read_text())
+    damaged["shards"][0]["pages"] = "x"
+    (tmp_path/INDEX).write_text(json.dumps(damaged))
+    with pytest.raises(DualflowError, match="damaged index"): ShardPages(tmp_path)
 
 
 def test_errors_in_words(folder, tmp_path):

@@ -7,10 +7,11 @@ import torch
 from fastai.callback.core import Callback
 
 from commands import command
+from dualflow import cli
 from dualflow.core import DualflowError, Workspace, load_page, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
-from dualflow.colorizers import InkGate, Networks
+from dualflow.colorizers import COLOURING, InkGate, Networks
 from dualflow.pipeline import DualFlow
 from dualflow.runs import PRESETS, Keep, train_stage
 from dualflow.training import GATE_RATE, TRAINS, DualFlowTrainer, stage_learner, true_places
@@ -255,7 +256,7 @@ def test_training_begins_with_given_weights(dataset, tmp_path):
         assert now.keys() <= was.keys() and any("attention.blocks.0" in k for k in now)
         far = [((v - was[k]).norm() / was[k].norm()).item() for k, v in now.items() if v.ndim > 1 and was[k].any()]
         assert 0 < min(far) and max(far) < .9, far  # other weights are at right angles, 1.4 away
-    assert done["versions"]["attention"] == "002" and models.record("attention", "002")["started_from"] == {} and str(tmp_path) not in json.dumps(models.record("attention", "002"))
+    assert done["versions"]["attention"] == "002" and models.record("attention", "002")["started_from"] == dict.fromkeys(COLOURING, f"of {digest(given)}") and str(tmp_path) not in json.dumps(models.record("attention", "002"))
     chosen = train_stage("primary", data, "nano", epochs=1, views=8, device="cpu", start=tmp_path / "weights", attention="001")
     assert models.record("primary", chosen["versions"]["primary"])["trained_with"] == {"attention": "001"}              # a version that is named comes before the given weights
     for o in ("primary", "secondary", "palette"): (tmp_path / f"weights/{o}.safetensors").unlink()
@@ -282,6 +283,45 @@ def test_tune_goes_on_from_the_embedded_weights(dataset, tmp_path):
     for part in ("attention", "gate", "primary", "secondary"):
         far = [((now[k] - v).norm() / v.norm()).item() for k, v in was.state_dict().items() if k.startswith(part) and v.ndim > 1 and v.any()]
         assert 0 < max(far) < .1, (part, max(far))
+
+
+def test_tune_stage_by_stage_goes_on_from_what_was_tuned(dataset, tmp_path):
+    "A stage alone takes the workspace's versions of the others, and the embedded weights where it has none; what stood in for a version is known."
+    from dualflow.pipeline import EMBEDDED
+    shutil.copytree(dataset, data := tmp_path / "work/dataset")
+    models, tune = Versions(tmp_path / "work/models"), ("--dataset_dir", data, "--preset", "tune", "--epochs", 1, "--views", 4)
+    assert command("train_attention", *tune).returncode == 0 and command("train_colorization", "--mode", "joint", *tune).returncode == 0
+    about = models.record("attention", "002")
+    assert about["started_from"] == {"attention": "001", "primary": f"of {about['start']}", "secondary": f"of {about['start']}"}
+    assert command("train_colorization", "--mode", "palette", *tune).returncode == 0 and models.record("palette", "001")["trained_with"] == {"attention": "002"}
+    made = train_stage("palette", data, "tune", epochs=1, views=4, device="cpu", start=EMBEDDED)["versions"]
+    with pytest.warns(UserWarning, match=f"palette 002 was trained with attention of {about['start']}, not with 002: train palette again$"): models.load({"attention": "002"} | made, **{})
+    made = train_stage("palette", data, "tune", epochs=1, views=4, device="cpu", start=tmp_path / "work/models")["versions"]
+    assert models.record("palette", made["palette"])["trained_with"] == {"attention": "002"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        models.load(models.choose(["attention", "palette"]))
+
+
+def test_a_run_goes_on_with_the_pages_it_began_with(dataset, tmp_path):
+    "Pages that come between make it another run; so does a checkpoint of another stage."
+    shutil.copytree(dataset, data := tmp_path / "work/dataset")
+    train = lambda stage="attention", **options: train_stage(stage, data, "nano", epochs=1, views=8, device="cpu", **options)
+    train()
+    save_page(draw_page(9, size=(320, 448)).color, tmp_path / "more/chapter_9/p.png")
+    create_dataset(tmp_path / "more", data)
+    with pytest.raises(DualflowError, match=r"belongs to a run of pages 6 \(\w{8}\), not 7 \(\w{8}\); use the same settings"): train(resume=True)
+    folder = tmp_path / "work/models/checkpoints"
+    shutil.copy(folder / "attention.pt", folder / "secondary.pt")
+    with pytest.raises(DualflowError, match="secondary.pt: a checkpoint of the attention stage"): Keep(Workspace(data), "secondary").read()
+
+
+@pytest.mark.parametrize("raised, said", [("Exception occured in `Keep` when calling event `after_epoch`:\n\tpages: gone", "pages: gone"),
+                                          ("Caught DualflowError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File \"x\"\ndualflow.core.DualflowError: pages: gone\n", "pages: gone"), ("pages: gone", "pages: gone")])
+def test_what_frameworks_put_before_an_error_is_left_out(raised, said, capsys):
+    @cli.command()
+    def fails(): raise DualflowError(raised)
+    assert fails([]) == 1 and capsys.readouterr().err == f"error: {said}\n"
 
 
 def test_colorizers_learn_no_hues_by_heart(dataset):
