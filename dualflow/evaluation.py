@@ -43,14 +43,14 @@ def zone_and_borders(
             if 0 <= x < size[0] - 1: border[o.y:o.y + o.h, x] = True
     return zone, border
 
-SEPIA = 0., 12. # a* and b*: about the mean of the pages that the embedded weights learned from
+SEPIA = {"gray": (100., 0., 11.), "lineart": (74., 0., 11.), "screentone": (78., 0., 11.)} # L̂, a*, b*: the paints that come nearest to all pages of which the embedded weights learned
 
 def tinted(
-    L: torch.Tensor, # (1, 1, H, W), L* 0..100
-    ab=SEPIA, # a* and b* of all of it
+    L: torch.Tensor, # (1, 1, H, W), the page as printed
+    paint, # L̂, a* and b* under all of its ink
 ) -> torch.Tensor: # (1, 3, H, W), sRGB 0..1
-    "A page toned in one colour."
-    return into_gamut(torch.cat([L, *(torch.full_like(L, float(o)) for o in ab)], 1))
+    "A page printed on coloured paper."
+    return into_gamut(torch.cat([L * paint[0] / 100, *(torch.full_like(L, float(o)) for o in paint[1:])], 1))
 
 def evaluate_page(
     flow: DualFlow,
@@ -66,10 +66,10 @@ def evaluate_page(
     made = page_lab(result.image)
     zone, border = zone_and_borders(result.regions, true.size)
     row = colour_accuracy(result.image, true, zone)
-    grey_psnr = psnr(to_tensor(bw), to_tensor(true), 1.).item()
+    grey_psnr, own = psnr(to_tensor(bw), to_tensor(true), 1.).item(), (100 * (light * lab[:, :1]).sum() / light.square().sum().clamp(min=1), *lab[0, 1:].mean((1, 2)))
     row |= {"seam": seam_index(made, lab, torch.from_numpy(border)), "harmonised": result.report["harmonised"], "bleed": bleed(made, lab), "paper_tint": paper_tint(made, lab),
             "grey_psnr": grey_psnr, "grey_ciede2000": float(delta_e(page_lab(bw), lab).mean()), "gain_db": row["psnr"] - grey_psnr,
-            **{f"{k}_db": psnr(tinted(light, ab), to_tensor(true), 1.).item() - grey_psnr for k, ab in (("sepia", SEPIA), ("tint", lab[0, 1:].mean((1, 2))))},
+            **{f"{k}_db": psnr(tinted(light, o), to_tensor(true), 1.).item() - grey_psnr for k, o in (("sepia", SEPIA[style]), ("tint", own))},
             "dL": (made[:, 0] - light[:, 0]).abs().mean().item(), "seconds": sum(result.seconds.values()), "peak_mb": peak_memory()}
     h, w = result.attention.importance.shape
     at_work = lambda x: working_page(x, options.get("height", WORKING_HEIGHT))[0]

@@ -91,6 +91,8 @@ def shard_dataset(
         for o in old: (target/Path(o["file"]).name).unlink(missing_ok=True)
     plan = [(split, i) for split, o in pages.items() for i in sorted(range(len(o)), key=lambda i: hashlib.sha256(o.records[i].name.encode()).digest())]
     try:
+        for split in pages:
+            for o in target.glob(f".{split}-?????-????????.tar"): o.unlink()  # of a run that was cut off
         while not index["complete"]:
             split, first = plan[index["done"]][0], sum(o["pages"] for o in index["shards"])
             shard = {"file": f"{split}-{sum(o['split'] == split for o in index['shards']):05}.tar", "split": split, "first": first, "pages": 0}

@@ -147,8 +147,10 @@ def test_shards_are_there_when_it_is_said_so(tmp_path, small):
     made = shard_dataset(tmp_path/"dataset", tmp_path/"shards")
     files = {o: (tmp_path/"shards"/o).read_bytes() for o in (o["file"] for o in made["shards"])}
     for o in files: (tmp_path/"shards"/o).unlink()
+    for o in (".train-00001-0a1b2c3d.tar", ".mine.tar"): (tmp_path/"shards"/o).write_bytes(b"half")
     shard_dataset(tmp_path/"dataset", tmp_path/"shards")
     assert files and {o: (tmp_path/"shards"/o).read_bytes() for o in files} == files
+    assert [o.name for o in (tmp_path/"shards").glob(".*")] == [".mine.tar"]  # what a run left that was cut off is gone
     (tmp_path/"shards"/"shards.json").write_text("{}")
     with pytest.raises(DualflowError, match="damaged index"): shard_dataset(tmp_path/"dataset", tmp_path/"shards")
 
