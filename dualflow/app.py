@@ -7,7 +7,7 @@ Docs: https://dualflow.readthedocs.io/app.html.md"""
 # %% auto #0
 __all__ = ['WORDS', 'MAX_DEMO_PIXELS', 'MAX_FILE_SIZE', 'BRUSH_HEIGHT', 'MAX_REFERENCES', 'MOOD_SIGNS', 'DICE', 'SAMPLES',
            'SWATCHES', 'CSS', 'complaint', 'preferred_language', 'write_report', 'read_upload', 'to_paint_on',
-           'read_strokes', 'colour_upload', 'sample_pages', 'first_example', 'build_demo', 'launch_options', 'launch']
+           'read_strokes', 'colour_upload', 'sample_pages', 'build_demo', 'launch_options', 'launch']
 
 # %% ../nbs/09a_app.ipynb #e2aafcfd
 import secrets
@@ -176,9 +176,6 @@ def sample_pages() -> list: # PIL images
     if files := sorted(SAMPLES.glob("*.png"))[:6]: return [load_page(o) for o in files]
     return [grey_image(manga_bw(draw_page(seed).color, style).L) for seed, style in ((3, "screentone"), (11, "lineart"), (24, "gray"))]
 
-@lru_cache
-def first_example(weights) -> Image.Image: return load_flow(weights).colorize(sample_pages()[0]).image
-
 SWATCHES = ["#c8324a", "#e8b38f", "#f2c84b", "#5f9e4a", "#4f8fd6", "#7a5bb0", "#8a5a38", "#f4efe6"]  # cloth, skin, hair, leaves, sky, dusk, wood, paper
 
 CSS = """.gradio-container {max-width: 1280px !important; margin: 0 auto !important} .image-frame {padding-top: 2rem; box-sizing: border-box} #compare {touch-action: pan-y}
@@ -187,14 +184,14 @@ CSS = """.gradio-container {max-width: 1280px !important; margin: 0 auto !import
 @media (max-width: 640px) {#compare, #compare > div {max-height: 130vw}}"""  # the bin would take the page with the strokes, a complaint the picture; on a phone a finger must get past the pictures
 
 def build_demo(
-    weights=None, # As for `DualFlow.from_pretrained`; read when the first page comes
+    weights=None, # As for `DualFlow.from_pretrained`
 ) -> gr.Blocks:
     "The demo, ready to `launch`."
-    t = gr.I18n(**WORDS)
+    t, example = gr.I18n(**WORDS), sample_pages()[0]
     picture = lambda key, format="jpeg", **options: gr.Image(label=t(key), format=format, interactive=False, height=540, min_width=260, buttons=["download", "fullscreen"], **options)
     with gr.Blocks(title="dualflow", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.Markdown(t("heading"))
-        coloured, strokes = gr.State(), gr.State()  # the page that was coloured, whatever is chosen next, and the strokes that it got
+        coloured, same = gr.State(), gr.State()  # the page that was coloured, whatever is chosen next; is it the one before, whose strokes stay?
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 page = PageImage(label=t("page"), format="png", sources=["upload", "clipboard"], height=340, buttons=[], elem_id="page")
@@ -206,7 +203,7 @@ def build_demo(
                 budget = gr.Slider(0, 1, .3, step=.05, label=t("budget"), info=t("budget_help"))
             with gr.Column(scale=3, min_width=400):
                 gr.Markdown(t("compare"))
-                compare = gr.ImageSlider(show_label=False, type="pil", format="png", interactive=False, height=740, max_height=740, elem_id="compare")
+                compare = gr.ImageSlider((example.convert("RGB"), load_flow(weights).colorize(example).image), show_label=False, type="pil", format="png", interactive=False, height=740, max_height=740, elem_id="compare")
                 words = gr.Markdown(elem_id="report")
         with gr.Column(visible=False) as story:
             gr.Markdown(t("paint"))
@@ -216,20 +213,18 @@ def build_demo(
             gr.Markdown(t("how"))
             with gr.Row(): layers = [picture(o) for o in ("attention", "regions", "plan")]
             with gr.Row(): layers += [picture(o) for o in ("primary", "secondary")] + [full := picture("fused", "png", elem_id="fused")]
-        def stored(image, name): return save_page(image, Path(full.GRADIO_CACHE, secrets.token_hex(), name))  # a download gets the name of the file
-        def welcome(): return tuple(stored(o, "example.png") for o in (sample_pages()[0].convert("RGB"), first_example(weights)))
         def answer(path, budget, references=None, mood="—", variant="—", painted=None, before=None, request: gr.Request = None):
-            if path != before: painted = None  # strokes are of another page
+            if before not in (None, path): painted = None  # strokes are of another page
             pair, report, _, *how = colour_upload(path, budget, weights, preferred_language(request.headers.get("accept-language")), painted, references or (), mood, variant)
-            file = stored(pair[1], f"{Path(path).stem}_colored.png")
-            return (pair[0], file), report, file, *how, path, painted
-        def on_easel(pair, painted, report):
+            file = save_page(pair[1], Path(full.GRADIO_CACHE, secrets.token_hex(), f"{Path(path).stem}_colored.png"))  # a download gets the name of the file
+            return (pair[0], file), report, file, *how, path, path == before
+        def on_easel(pair, same, painted, report):
+            if not same: painted = None
             page = to_paint_on(pair[1], places_to_ask(pair[0], hints=painted and read_strokes(painted, pair[0].size)))
             return gr.Column(visible=True), {**painted, "background": page, "composite": None} if painted else page, report  # the same strokes, over what they did
-        asked, shown = [budget, references, mood, variant, easel, coloured], [compare, words, full, *layers[:5], coloured, strokes]
-        then = dict(fn=on_easel, inputs=[compare, strokes, words], outputs=[story, easel, echo], api_visibility="private", queue=False, show_progress="hidden")
+        asked, shown = [budget, references, mood, variant, easel, coloured], [compare, words, full, *layers[:5], coloured, same]
+        then = dict(fn=on_easel, inputs=[compare, same, easel, words], outputs=[story, easel, echo], api_visibility="private", queue=False, show_progress="hidden")
         one_by_one = dict(concurrency_limit=1, concurrency_id="colour")
-        demo.load(welcome, None, compare, api_visibility="private", show_progress="hidden", **one_by_one)
         button.click(None, js="() => { if (innerWidth < 640) document.querySelector('#compare').scrollIntoView() }", api_visibility="private")  # on a phone the result is out of sight
         button.click(answer, [page, *asked], shown, api_name="colour", show_progress_on=[compare], **one_by_one).success(**then)
         again.click(answer, [coloured, *asked], shown, api_visibility="private", show_progress_on=[compare, echo], **one_by_one).success(**then)

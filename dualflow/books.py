@@ -109,12 +109,17 @@ def colour_book(
 
     def gathered():
         "Names and PNG files of all processes, handed to the first."
-        mine = ((place.as_posix(), png(image), say()) for place, image, say in finished())
-        if world == 1: yield from mine
+        def mine():
+            for place, image, say in finished():
+                yield place.as_posix(), png(image)
+                say()
+        files = mine()
+        if world == 1: yield from files
         for _ in range(0, len(pages) if world > 1 else 0, world):
             box = None if rank else [None] * world
-            others.gather_object(next(mine, None), box)
+            others.gather_object(next(files, None), box)
             yield from filter(None, box or ())
+        next(files, None)  # says that the last one is there
 
     if to_archive and rank: list(gathered())
     elif to_archive:
@@ -122,7 +127,7 @@ def colour_book(
         try:
             with write_aside(output) as aside:
                 with zipfile.ZipFile(aside, "w") as z:
-                    for name, data, _ in files: z.writestr(name, data); written += 1
+                    for name, data in files: z.writestr(name, data); written += 1
                     if input.suffix.lower() in ZIP_ENDINGS:
                         with suppress(PageError): z.writestr(about := "ComicInfo.xml", Source(input, about).read())
                 if not written: raise DualflowError(f"{input}: no page could be coloured")

@@ -15,6 +15,11 @@ import argparse, json, os, re, signal, sys, threading, warnings
 from pathlib import Path
 
 # %% ../nbs/10_cli.ipynb #6d9d53f3
+def _message(text):
+    "An error without what fastai and PyTorch's worker processes put before it."
+    text = re.sub(r"\AException occured in .*?:\n\t", "", text)
+    return re.split(r"(?m)^[\w.]+Error: ", text)[-1].strip() if text.startswith("Caught ") else text
+
 def command(*options):
     "Make a command of a function of its options; `options` are (names, keywords) for `add_argument`. The function returns an exit status or None."
     def wrap(f):
@@ -39,7 +44,7 @@ def command(*options):
                 from dualflow.core import DualflowError
                 if not isinstance(e, (DualflowError, OSError)): raise
                 text = f"{e.filename}: {e.strerror}" if getattr(e, "filename", None) else str(e)
-                print("error:", re.sub(r"(?s)^(Exception occured in .*?:\n\t|Caught .*DualflowError: )", "", text).strip(), file=sys.stderr)  # without what fastai and PyTorch put before it
+                print("error:", _message(text), file=sys.stderr)
                 return 1
             finally:
                 warnings.formatwarning = plain
@@ -144,6 +149,9 @@ def draw_pages(target_dir, chapters, seed):
 def create_dataset(source_dir, target_dir, style):
     "Build a dataset from your pages, or go on building it; originals are never changed."
     from dualflow import dataset
+    from dualflow.core import DualflowError
+    from dualflow.streaming import INDEX
+    if (Path(target_dir)/INDEX).is_file(): raise DualflowError(f"{target_dir}: holds shards, which would hide new pages from training; name another folder")
     def on_found(o):
         print(f"found {o['pages']} pages in {o['folders']} folders and {o['archives']} archives: {o['pairs']} pairs by name, {o['color_alone']} pages without a B/W half (it is made), {o['bw_alone']} B/W alone", flush=True)
     def on_page(i, n, name, what, note):
@@ -152,7 +160,7 @@ def create_dataset(source_dir, target_dir, style):
     info = dataset.create_dataset(source_dir, target_dir, style, on_page, on_found)
     in_pages = len(info["left_out"]) - info["done"].get("left out", 0)
     for o in info["left_out"][:in_pages]: print(f"{o['page']}: left out, {o['reason']}", file=sys.stderr)
-    if gone := info["gone"]: print(f"{len(gone)} pages are kept whose originals are not there any more, such as {gone[0]}; to drop a page, delete its file in {Path(target_dir)/'metadata'} and run dualflow-validate-dataset --prune")
+    if gone := info["gone"]: print(f"{len(gone)} pages are kept whose originals are not there any more, or not connected, such as {gone[0]}; to drop a page, delete its file in {Path(target_dir)/'metadata'} and run dualflow-validate-dataset --prune")
     print("this run: " + ", ".join(f"{count} {what}" for what, count in info["done"].items()))
     print(f"{info['pages']} pages in {len(info['chapters'])} chapters, {len(info['left_out'])} left out; {target_dir}")
     return 1 if info["left_out"] else 0
@@ -217,18 +225,11 @@ TRAINING = (DATASET, opt("--preset", default="small", choices=("nano", "small", 
             opt("--workers", type=whole(0), default=0, help="processes that prepare views"),
             opt("--cache_mb", type=whole(0), default=3000, help="memory for decoded pages of a folder, megabytes; less is slower"), opt("--seed", type=whole(0), default=0))
 CURVES = opt("--tensorboard", action="store_true", help="write curves for TensorBoard to training/logs; needs the extra training")
-CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: the latest, or what --start has") for o in ("attention", "primary", "secondary"))
+CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: what --start (or tune) begins with, else the latest") for o in ("attention", "primary", "secondary"))
 
 def _train(stages, start=None, **options):
     from dualflow.runs import NEEDS, PRESETS, train_stage
-    made = {}
-    if not start and PRESETS[options["preset"]]["networks"] is None:
-        start = "embedded"
-        if len(stages) == 1:  # goes on with what the stages before it have made
-            from dualflow.core import Workspace
-            from dualflow.versions import Versions
-            models, needs = Versions(Workspace(options["dataset_dir"]).models), NEEDS[stages[0]]
-            options |= models.choose([o for o in needs if models.names(o)], **{o: options.get(o) for o in needs})
+    made, start = {}, start or ("embedded" if PRESETS[options["preset"]]["networks"] is None else None)
     if start:
         from dualflow.pipeline import find_weights
         options["start"] = find_weights(None if start == "embedded" else start)
@@ -260,7 +261,6 @@ def train(source_dir, **options):
     from dualflow.runs import PRESETS
     from dualflow.streaming import INDEX
     if source_dir and WORLD > 1: raise DualflowError("several processes train on a dataset that is there already; make it with dualflow-create-dataset")
-    if source_dir and (Path(options["dataset_dir"])/INDEX).is_file(): raise DualflowError(f"{options['dataset_dir']}: holds shards, to which no pages can be added; name another folder, or leave out --source_dir")
     if source_dir: create_dataset.function(source_dir, options["dataset_dir"], "mixed")
     _train(PRESETS[options["preset"]]["epochs"], **options)
     data = options["dataset_dir"]

@@ -170,12 +170,14 @@ class Networks(nn.Module):
         stages=tuple(STAGES), # Which to write
     ):
         "Write the weights of some stages, in half precision. Raises `DualflowError` if they are not finite."
+        files = {}
         for stage in stages:
             parts = {name: getattr(self, name) for name in STAGES[stage]}
             tensors = {f"{name}.{k}": (v.half() if v.is_floating_point() else v).contiguous().cpu() for name, m in parts.items() for k, v in m.state_dict().items()}
             if odd := [k for k, v in tensors.items() if not v.isfinite().all()]: raise DualflowError(f"{stage}: not saved, for {odd[0]} is not finite in half precision: the training went astray; train again at a lower rate")
-            with write_aside(Path(folder)/f"{stage}.safetensors") as aside:
-                save_file(tensors, aside, metadata={"config": json.dumps({name: m.config for name, m in parts.items()})})
+            files[stage] = tensors, {"config": json.dumps({name: m.config for name, m in parts.items()})}
+        for stage, (tensors, about) in files.items():
+            with write_aside(Path(folder)/f"{stage}.safetensors") as aside: save_file(tensors, aside, metadata=about)
 
     @classmethod
     def load(cls,

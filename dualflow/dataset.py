@@ -206,7 +206,7 @@ def _style_for(name, style):
     "The style itself, or for `mixed` one that depends on the name alone."
     return STYLES[hashlib.sha256(name.encode()).digest()[0] % len(STYLES)] if style == "mixed" else style
 
-def _is_there(origin): return os.path.isfile(origin) or any(os.path.isfile(origin[:o.start()]) for o in re.finditer(":", origin))  # or the archive that it is in
+def _is_there(origin): return os.sep == "/" and "\\" in origin or os.path.isfile(origin) or any(os.path.isfile(origin[:o.start()]) for o in re.finditer(":", origin))  # or the archive that it is in; a name in another encoding cannot be looked up
 
 def _add_pair(space, chapter, name, halves, style, records, names):
     "One pair into the dataset: what was done, and a word about it."
@@ -217,7 +217,7 @@ def _add_pair(space, chapter, name, halves, style, records, names):
     if isinstance(old, PageRecord):
         if Page(old, space).whole() and old.style == style and {kind: o["sha256"] for kind, o in old.source.items()} == stamps:
             source = {kind: {"file": o.origin, "sha256": stamps[kind]} for kind, o in halves.items()}
-            if source != old.source: old.source = source; Page(old, space).save()  # the folder has moved
+            if source != old.source and not _is_there(old.source["color"]["file"]): old.source = source; Page(old, space).save()  # the folder has moved
             return "unchanged", ""
     record, data = prepare_pair(name, chapter, halves, stamps, style)
     save_pair(space, record, data, old if isinstance(old, PageRecord) else None)
@@ -259,7 +259,7 @@ def create_dataset(
     info = {**describe(dict(sorted(records.items()))), "left_out": left_out}
     write_json(info, space.info)
     seen = {names.known.get(halves["color"].origin) for _, _, halves in pairs if "color" in halves}
-    return {**info, "done": dict(done), "gone": [k for k, o in records.items() if k not in seen and isinstance(o, PageRecord) and not _is_there(o.source["color"]["file"])]}
+    return {**info, "done": dict(done), "gone": [k for k, o in records.items() if k not in seen and isinstance(o, PageRecord) and "color" in o.source and not _is_there(o.source["color"]["file"])]}
 
 # %% ../nbs/01_dataset.ipynb #f2de4057
 def held_out(chapters) -> set: # Names of the chapters kept for validation

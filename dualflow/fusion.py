@@ -184,7 +184,7 @@ def find_paper(
     page = F.interpolate(L, size=[max(1, round(o * share)) for o in (h, w)], mode="bilinear", antialias=True)[0, 0].cpu().numpy()
     white, side = np.quantile(page[::4, ::4], .97), 2 * int(thick / 2 * min(page.shape[0], 2 * page.shape[1])) + 1
     bare = page > white - 8
-    if white > 85 and bare.mean() > .995: return L.new_ones(1, 1, -(-h // 2), -(-w // 2))  # nothing is drawn here
+    if white > 85 and (ndimage.uniform_filter(page, 5) > white - 4).mean() > .998: return L.new_ones(1, 1, -(-h // 2), -(-w // 2))  # nothing is drawn here
     bare &= ~ndimage.maximum_filter(ndimage.minimum_filter(bare, side, mode="constant"), side, mode="constant")  # without the squares that fit in (an opening)
     pieces, n = ndimage.label(ndimage.minimum_filter(bare, 5, mode="constant", cval=1))  # what hangs together by less than five pixels is apart
     edge = np.concatenate([pieces[0], pieces[-1], pieces[1:-1, 0], pieces[1:-1, -1]])

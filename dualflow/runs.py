@@ -78,7 +78,7 @@ class Keep(Callback):
             was, self.run_of, self.rows, self.best, self.fastai = (state[o] for o in ("settings", "run", "rows", "best", "fastai"))
         except Exception as e: raise DualflowError(f"{self.file}: damaged checkpoint, or of an older dualflow ({e}); delete it to start the stage again") from None
         if state["stage"] != self.stage: raise DualflowError(f"{self.file}: a checkpoint of the {state['stage']} stage; delete it to start the {self.stage} stage again")
-        if differ := [f"{k} {was.get(k)}, not {v}" for k, v in self.settings.items() if was.get(k) != v]:
+        if differ := [f"{k} {was.get(k)}, not {v}" for k, v in self.settings.items() if was.get(k, v) != v]:
             raise DualflowError(f"{self.file}: belongs to a run of {'; '.join(differ)}; use the same settings, or train without resuming")
         return state
 
@@ -161,8 +161,8 @@ def train_stage(
     epochs, lr, device = epochs or recipe["epochs"][stage], recipe["lr"], torch.device(device or pick_device())
     dls = page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0), cache_mb)
     space.create()
-    for o in (space.checkpoints, space.logs, space.visualization, space.metrics, *(space.model(k) for k in (COLOURING if stage == "joint" else [stage]))):
-        if o.is_dir() and not os.access(o, os.W_OK): raise DualflowError(f"{o}: is protected from writing, and training keeps its state there; allow it, or move the dataset")
+    for o in (space.models, space.checkpoints, space.logs, space.visualization, space.metrics, *(space.model(k) for k in (COLOURING if stage == "joint" else [stage]))):
+        if rank_distrib() == 0 and o.is_dir() and not os.access(o, os.W_OK): raise DualflowError(f"{o}: is protected from writing, and training keeps its state there; allow it, or move the dataset")
     given, models = stage_folders(start) if start else {}, Versions(space.models)
     settings = dict(preset=preset, epochs=epochs, views=len(dls.train_ds), seed=seed, pages="{pages} ({sha256:.8})".format(**fingerprint(dataset_dir)), start=digest(Networks.load(given, tuple(given)), given) if given else None)
     keep = Keep(space, stage, settings)
@@ -171,6 +171,8 @@ def train_stage(
         print(f"{stage}: the checkpoint is of a run with {keep.run_of['from']}; beginning again"); state = None
     if not state:
         chosen = models.choose(tuple(versions) if start else NEEDS[stage], **versions)
+        own = {k: models.choose([k])[k] for k in NEEDS[stage] if k in given.keys() - chosen.keys() and models.names(k) and given[k].parent.parent.resolve() != models.folder.resolve()}
+        for k, v in own.items() if rank_distrib() == 0 else (): print(f"{stage}: begins with the given {k}, not with this workspace's {v}; to take that, choose it (--{k} {v})")
         instead = {k: given[k].name if given[k].parent.parent.resolve() == models.folder.resolve() else f"of {settings['start']}" for k in NEEDS[stage] if k in given.keys() - chosen.keys()}
         keep.rows, keep.best, keep.fastai, keep.run_of = [], float("inf"), None, {"started": now(), "from": chosen, "instead": instead}
     set_seed(seed)

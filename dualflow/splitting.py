@@ -11,6 +11,7 @@ __all__ = ['PATCH', 'choose_patches', 'Region', 'as_regions', 'Regions', 'extrac
 # %% ../nbs/03_splitting.ipynb #a1b589e2
 import json, zlib
 from dataclasses import asdict, dataclass
+from itertools import count, takewhile
 from pathlib import Path
 
 import numpy as np, torch
@@ -137,8 +138,8 @@ def save_attention_patches(
     save_page(Image.merge("LA", (Image.composite(image, Image.new("L", image.size), holes), holes)), folder/"background"/f"{name}.png")
     with write_aside(folder/"important"/f"{name}.json") as aside:
         aside.write_text(json.dumps({"size": image.size, "crc32": zlib.crc32(image.tobytes()), "regions": [asdict(o) for o in regions]}), encoding="utf-8")
-    more = len(regions)  # of an earlier, larger budget
-    while (old := folder/"important"/f"{name}__{more:02}.png").is_file(): old.unlink(); more += 1
+    more = list(takewhile(Path.is_file, (folder/"important"/f"{name}__{i:02}.png" for i in count(len(regions)))))  # of an earlier, larger budget
+    for old in reversed(more): old.unlink()
     return regions
 
 def load_attention_patches(

@@ -10,8 +10,9 @@ __all__ = ['INDEX', 'AGAIN', 'working_halves', 'encode_page', 'shard_dataset', '
 
 # %% ../nbs/01c_streaming.ipynb #caf0d0cd
 import hashlib, io, json, tarfile, tempfile, time, warnings, zlib
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np, torch
@@ -67,7 +68,7 @@ def _parts(page, quality):
 def _read_index(folder):
     try:
         index = json.loads((Path(folder)/INDEX).read_text(encoding="utf-8"))
-        for o in index["shards"]: 0 + o["first"] + o["pages"]
+        for o in index["shards"]: o["file"] + o["split"], 0 + o["first"] + o["pages"]
         return {k: index[k] for k in ("schema", "fingerprint", "complete", "done", "shards", "left_out")}
     except FileNotFoundError: raise DualflowError(f"{folder}: no shards here; make them with dualflow-shard-dataset") from None
     except (OSError, ValueError, KeyError, TypeError) as e: raise DualflowError(f"{Path(folder)/INDEX}: damaged index ({e}); delete it and run dualflow-shard-dataset again") from None
@@ -201,22 +202,26 @@ class ShardViews(IterableDataset):
         size: int = 512, # Of a view, pixels, a multiple of 32
         per_page: int = 1, # Views of each page: more of them save decoding, but make the views of a batch alike
         fixed: bool = False, # Styles in turn and no variation, as validation needs
-        panels: float = 0, # Share of the views over which panels of views before, from the same chunk, are laid
+        panels: float = 0, # Share of the views over which panels of others from the same chunk are laid
     ): self.pages, self.size, self.per_page, self.fixed, self.panels = pages, size, per_page, fixed, panels
 
     def __len__(self): return len(self.pages) * self.per_page
-    def __iter__(self):
-        (epoch, seen), turn, before = self.pages.at.tolist(), -1, deque(maxlen=8)
+    def _cut(self, epoch):
         for page in self.pages:
-            was, turn = turn, (page.place - seen) // self.pages.chunk
-            if turn != was: before.clear()  # another process may have had the chunk before
             try: halves = working_halves(page)
             except PageError as e: warnings.warn(f"{e}; the page is left out"); continue
             for i in range(self.per_page):
                 rng, style = np.random.default_rng((self.pages.seed, epoch, page.place, i)), (page.place + i) % len(STYLES) if self.fixed else None
-                view = cut_view(*halves, rng, self.size, style, vary=not self.fixed)
-                yield add_panels(view, [before[k] for k in rng.permutation(len(before))[:rng.integers(1, 4)]], rng) if rng.random() < self.panels else view
-                before.append(view)
+                yield page.place, cut_view(*halves, rng, self.size, style, vary=not self.fixed), rng
+
+    def __iter__(self):
+        epoch, seen = self.pages.at.tolist()
+        for _, chunk in groupby(self._cut(epoch), lambda o: (o[0] - seen) // self.pages.chunk):  # another process may have the next
+            views = list(chunk)
+            for i, (_, view, rng) in enumerate(views):
+                others = [o for _, o, _ in views[:i] + views[i + 1:]]
+                yield add_panels(view, [others[k] for k in rng.permutation(len(others))[:rng.integers(1, 4)]], rng) if rng.random() < self.panels else view
+
 
 # %% ../nbs/01c_streaming.ipynb #47126963
 def _bytes(value):

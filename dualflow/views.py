@@ -10,6 +10,7 @@ __all__ = ['PageViews', 'page_loaders']
 # %% ../nbs/01d_views.ipynb #ce394b0f
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_start_method
 from pathlib import Path
 
 import numpy as np, torch
@@ -89,7 +90,7 @@ def page_loaders(
     else:
         train, valid = (DatasetLoader(dataset_dir, split=o) for o in ("train", "valid"))
         sets = PageViews(train, views, size, cache_mb=cache_mb, seed=seed, panels=panels), PageViews(valid if len(valid) else train, fixed, size, fixed=True, cache_mb=cache_mb / 8)
-        if workers:
+        if workers and get_start_method() == "fork":
             for o in sets: o.fill()
     loaders = [DataLoader(o, bs=bs, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device) for i, o in enumerate(sets)]
     if world > 1:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from commands import command
 from dualflow import cli, pipeline
@@ -232,4 +232,10 @@ def test_a_blank_page_stays_blank(flow, paper):
     if paper == "noisy": page = Image.fromarray(np.random.default_rng(0).normal(page, 3).clip(0, 255).astype(np.uint8))
     page.paste(20, (205, 570, 215, 582))
     assert page_lab(flow.colorize(page).image)[0, 1:].norm(dim=0).max() < 3
+    assert page_lab(flow.colorize(page, mood="night").image)[0, 1:].norm(dim=0).max() < 3
+    drawn = page.copy()
+    for x in (120, 210, 300): ImageDraw.Draw(drawn).ellipse((x - 30, 200, x + 30, 260), outline=30, width=2)
+    faint = page.copy()
+    for y in range(40, 560, 40): ImageDraw.Draw(faint).line((40, y, 380, y), fill=215, width=4)
+    for o in (drawn, faint): assert not find_paper(page_lightness(o)).all()  # little, but not nothing
     assert page_lab(flow.colorize(page, hints=[(100, 300, (200, 40, 40))]).image)[0, 1].max() > 20

@@ -129,6 +129,12 @@ def test_only_what_is_new_is_done(mine, tmp_path):
     assert len(DatasetLoader(tmp_path / "d")) == 5
     save_page(PAGES[5], tmp_path / "moved/ch/p0.png")  # and one that is changed there is changed, not new
     assert create_dataset(tmp_path / "moved", tmp_path / "d")["done"] == {"unchanged": 3, "B/W made": 1} and len(DatasetLoader(tmp_path / "d")) == 5
+    shutil.copytree(tmp_path / "moved", tmp_path / "backup")  # a copy beside it is no move
+    assert create_dataset(tmp_path / "backup", tmp_path / "d")["done"] == {"unchanged": 4}
+    save_page(PAGES[2], tmp_path / "moved/ch/p0.png")
+    assert create_dataset(tmp_path / "moved", tmp_path / "d")["done"] == {"unchanged": 3, "B/W made": 1} and len(DatasetLoader(tmp_path / "d")) == 5
+    edit(tmp_path / "d", 0, source={})  # a record need not say where its page is from
+    create_dataset(tmp_path / "moved", tmp_path / "d")
 
 
 def test_a_target_within_the_source_is_no_source(mine, tmp_path, capsys):
@@ -407,7 +413,7 @@ def test_a_chapter_under_a_new_name_is_seen_twice(tmp_path, capsys):
     make = lambda: cli.create_dataset(["--source_dir", str(tmp_path / "mine"), "--target_dir", str(tmp_path / "d")])
     assert make() == 0 and "originals" not in capsys.readouterr().out
     (tmp_path / "mine/a").rename(tmp_path / f"mine/b{i}")
-    assert make() == 0 and "2 pages are kept whose originals are not there any more, such as a__p0" in capsys.readouterr().out
+    assert make() == 0 and "2 pages are kept whose originals are not there any more, or not connected, such as a__p0" in capsys.readouterr().out
     assert sum("held out" in o["problem"] for o in validate_dataset(tmp_path / "d") if o["kind"] == "duplicate") == 2
     for o in (tmp_path / "d/metadata").glob("a__*"): o.unlink()  # as it was told
     assert cli.validate_dataset(["--dataset_dir", str(tmp_path / "d"), "--prune", "--fix"]) == 0 and len(DatasetLoader(tmp_path / "d")) == 2

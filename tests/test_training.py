@@ -285,17 +285,20 @@ def test_tune_goes_on_from_the_embedded_weights(dataset, tmp_path):
         assert 0 < max(far) < .1, (part, max(far))
 
 
-def test_tune_stage_by_stage_goes_on_from_what_was_tuned(dataset, tmp_path):
-    "A stage alone takes the workspace's versions of the others, and the embedded weights where it has none; what stood in for a version is known."
+def test_what_a_stage_begins_with_is_known(dataset, tmp_path):
+    "A stage alone begins with the given weights, says which versions it leaves aside, and remembers what stood in for them; chosen ones it takes."
     from dualflow.pipeline import EMBEDDED
     shutil.copytree(dataset, data := tmp_path / "work/dataset")
     models, tune = Versions(tmp_path / "work/models"), ("--dataset_dir", data, "--preset", "tune", "--epochs", 1, "--views", 4)
-    assert command("train_attention", *tune).returncode == 0 and command("train_colorization", "--mode", "joint", *tune).returncode == 0
+    assert command("train_attention", *tune).returncode == 0
+    done = command("train_colorization", "--mode", "joint", *tune, "--attention", "001")
     about = models.record("attention", "002")
-    assert about["started_from"] == {"attention": "001", "primary": f"of {about['start']}", "secondary": f"of {about['start']}"}
-    assert command("train_colorization", "--mode", "palette", *tune).returncode == 0 and models.record("palette", "001")["trained_with"] == {"attention": "002"}
-    made = train_stage("palette", data, "tune", epochs=1, views=4, device="cpu", start=EMBEDDED)["versions"]
-    with pytest.warns(UserWarning, match=f"palette 002 was trained with attention of {about['start']}, not with 002: train palette again$"): models.load({"attention": "002"} | made, **{})
+    assert done.returncode == 0 and "begins with" not in done.stdout and about["started_from"] == {"attention": "001", "primary": f"of {about['start']}", "secondary": f"of {about['start']}"}
+    done = command("train_colorization", "--mode", "palette", *tune)
+    assert "palette: begins with the given attention, not with this workspace's 002; to take that, choose it (--attention 002)" in done.stdout
+    with pytest.warns(UserWarning, match=f"palette 001 was trained with attention of {about['start']}, not with 002: train palette again$"): models.load(models.choose(["attention", "palette"]))
+    done = command("train_colorization", "--mode", "palette", *tune, "--resume")
+    assert done.returncode == 0 and "1 done already" in done.stdout and models.choose(["palette"]) == {"palette": "001"}
     made = train_stage("palette", data, "tune", epochs=1, views=4, device="cpu", start=tmp_path / "work/models")["versions"]
     assert models.record("palette", made["palette"])["trained_with"] == {"attention": "002"}
     with warnings.catch_warnings():
@@ -312,12 +315,17 @@ def test_a_run_goes_on_with_the_pages_it_began_with(dataset, tmp_path):
     create_dataset(tmp_path / "more", data)
     with pytest.raises(DualflowError, match=r"belongs to a run of pages 6 \(\w{8}\), not 7 \(\w{8}\); use the same settings"): train(resume=True)
     folder = tmp_path / "work/models/checkpoints"
+    state = torch.load(folder / "attention.pt", weights_only=True)
+    del state["settings"]["pages"]  # as checkpoints were before
+    torch.save(state, folder / "attention.pt")
+    assert train(resume=True)["versions"] == {"attention": "001"}
     shutil.copy(folder / "attention.pt", folder / "secondary.pt")
     with pytest.raises(DualflowError, match="secondary.pt: a checkpoint of the attention stage"): Keep(Workspace(data), "secondary").read()
 
 
 @pytest.mark.parametrize("raised, said", [("Exception occured in `Keep` when calling event `after_epoch`:\n\tpages: gone", "pages: gone"),
-                                          ("Caught DualflowError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File \"x\"\ndualflow.core.DualflowError: pages: gone\n", "pages: gone"), ("pages: gone", "pages: gone")])
+                                          ("Caught DualflowError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File \"x\"\ndualflow.core.DualflowError: pages: gone\n", "pages: gone"),
+                                          ("Caught OSError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File \"x\"\nOSError: pages: gone", "pages: gone"), ("a.png: bad (DualflowError: inner)", "a.png: bad (DualflowError: inner)")])
 def test_what_frameworks_put_before_an_error_is_left_out(raised, said, capsys):
     @cli.command()
     def fails(): raise DualflowError(raised)
@@ -357,6 +365,8 @@ def test_weights_that_no_file_can_hold_are_not_saved(tmp_path, value):
     nets.attention.plan.bias.data[0] = value
     with pytest.raises(DualflowError, match="attention: not saved, for attention.plan.bias is not finite"): Versions(tmp_path).save(nets, ["attention"], {"started": "a"})
     assert not Versions(tmp_path).names("attention") and not [o for o in tmp_path.rglob("*") if o.is_file()]
+    with pytest.raises(DualflowError): nets.save(tmp_path, ("secondary", "attention"))
+    assert not list(tmp_path.glob("*.safetensors"))  # no half of a joint stage either
 
 
 def test_damaged_records_of_versions(tmp_path):
