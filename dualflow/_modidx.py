@@ -465,6 +465,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                'dualflow.runs.Keep.file': ('runs.html#keep.file', 'dualflow/runs.py'),
                                'dualflow.runs.Keep.read': ('runs.html#keep.read', 'dualflow/runs.py'),
                                'dualflow.runs.Keep.resume': ('runs.html#keep.resume', 'dualflow/runs.py'),
+                               'dualflow.runs.begin_run': ('runs.html#begin_run', 'dualflow/runs.py'),
                                'dualflow.runs.curves': ('runs.html#curves', 'dualflow/runs.py'),
                                'dualflow.runs.finish_stage': ('runs.html#finish_stage', 'dualflow/runs.py'),
                                'dualflow.runs.now': ('runs.html#now', 'dualflow/runs.py'),

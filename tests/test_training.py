@@ -295,7 +295,7 @@ def test_what_a_stage_begins_with_is_known(dataset, tmp_path):
     about = models.record("attention", "002")
     assert done.returncode == 0 and "begins with" not in done.stdout and about["started_from"] == {"attention": "001", "primary": f"of {about['start']}", "secondary": f"of {about['start']}"}
     done = command("train_colorization", "--mode", "palette", *tune)
-    assert "palette: begins with the given attention, not with this workspace's 002; to take that, choose it (--attention 002)" in done.stdout
+    assert "palette: begins with the given attention, not with this workspace's 002, which dualflow-train-colorization --attention 002 takes" in done.stdout
     with pytest.warns(UserWarning, match=f"palette 001 was trained with attention of {about['start']}, not with 002: train palette again$"): models.load(models.choose(["attention", "palette"]))
     done = command("train_colorization", "--mode", "palette", *tune, "--resume")
     assert done.returncode == 0 and "1 done already" in done.stdout and models.choose(["palette"]) == {"palette": "001"}
