@@ -160,7 +160,7 @@ def test_pictures_without_frames_have_no_margins_to_find():
         L = print_lightness(lab[:, :1], style).L
         assert not find_paper(L[..., 300:700, 200:700]).any()
     sky = torch.full((1, 1, 600, 400), 100.); sky[..., 350:, :] = 20           # thick: not even straight ground makes a sky paper
-    assert not find_paper(sky).any() and not find_paper(torch.zeros(1, 1, 64, 64)).any() and not find_paper(torch.full((1, 1, 64, 64), 100.)).any()
+    assert not find_paper(sky).any() and not find_paper(torch.zeros(1, 1, 64, 64)).any() and find_paper(torch.full((1, 1, 64, 64), 100.)).all()  # nothing drawn: paper
 
 
 @pytest.mark.parametrize("gap", [0, 6, 60])
