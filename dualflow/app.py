@@ -213,6 +213,7 @@ def build_demo(
             gr.Markdown(t("how"))
             with gr.Row(): layers = [picture(o) for o in ("attention", "regions", "plan")]
             with gr.Row(): layers += [picture(o) for o in ("primary", "secondary")] + [full := picture("fused", "png", elem_id="fused")]
+        def look(path, request: gr.Request): read_upload(path, preferred_language(request.headers.get("accept-language")))
         def answer(path, budget, references=None, mood="—", variant="—", painted=None, before=None, request: gr.Request = None):
             if before not in (None, path): painted = None  # strokes are of another page
             pair, report, _, *how = colour_upload(path, budget, weights, preferred_language(request.headers.get("accept-language")), painted, references or (), mood, variant)
@@ -225,6 +226,7 @@ def build_demo(
         asked, shown = [budget, references, mood, variant, easel, coloured], [compare, words, full, *layers[:5], coloured, same]
         then = dict(fn=on_easel, inputs=[compare, same, easel, words], outputs=[story, easel, echo], api_visibility="private", queue=False, show_progress="hidden")
         one_by_one = dict(concurrency_limit=1, concurrency_id="colour")
+        page.upload(look, page, None, api_visibility="private", show_progress="hidden")  # what cannot be read is told at once
         button.click(None, js="() => { if (innerWidth < 640) document.querySelector('#compare').scrollIntoView() }", api_visibility="private")  # on a phone the result is out of sight
         button.click(answer, [page, *asked], shown, api_name="colour", show_progress_on=[compare], **one_by_one).success(**then)
         again.click(answer, [coloured, *asked], shown, api_visibility="private", show_progress_on=[compare, echo], **one_by_one).success(**then)
