@@ -333,6 +333,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                      'dualflow.evaluation.evaluate_dataset': ('evaluation.html#evaluate_dataset', 'dualflow/evaluation.py'),
                                      'dualflow.evaluation.evaluate_page': ('evaluation.html#evaluate_page', 'dualflow/evaluation.py'),
                                      'dualflow.evaluation.format_table': ('evaluation.html#format_table', 'dualflow/evaluation.py'),
+                                     'dualflow.evaluation.own_tint': ('evaluation.html#own_tint', 'dualflow/evaluation.py'),
                                      'dualflow.evaluation.picture_sheet': ('evaluation.html#picture_sheet', 'dualflow/evaluation.py'),
                                      'dualflow.evaluation.save_rows': ('evaluation.html#save_rows', 'dualflow/evaluation.py'),
                                      'dualflow.evaluation.table_file': ('evaluation.html#table_file', 'dualflow/evaluation.py'),

@@ -78,7 +78,7 @@ class Keep(Callback):
             was, self.run_of, self.rows, self.best, self.fastai = (state[o] for o in ("settings", "run", "rows", "best", "fastai"))
         except Exception as e: raise DualflowError(f"{self.file}: damaged checkpoint, or of an older dualflow ({e}); delete it to start the stage again") from None
         if state["stage"] != self.stage: raise DualflowError(f"{self.file}: a checkpoint of the {state['stage']} stage; delete it to start the {self.stage} stage again")
-        if differ := [f"{k} {was.get(k)}, not {v}" for k, v in self.settings.items() if was.get(k, v) != v]:
+        if differ := [f"{k} {was.get(k)}, not {v}" for k, v in self.settings.items() if was.get(k, v) != v]:  # older checkpoints say less
             raise DualflowError(f"{self.file}: belongs to a run of {'; '.join(differ)}; use the same settings, or train without resuming")
         return state
 
@@ -170,6 +170,7 @@ def train_stage(
     **versions, # To train against, or for joint to start from, as attention="001"; else those of `start`, or the latest
 ) -> dict: # Stage, the versions made, settings and the last row of the log
     "Train one stage: progress on screen; a new version, checkpoints, logs, pictures and metrics in the workspace."
+    world, first = max(1, num_distrib()), rank_distrib() == 0
     if preset not in PRESETS: raise DualflowError(f"preset '{preset}' is not one of {', '.join(PRESETS)}")
     recipe, space, versions = PRESETS[preset] | PRESETS[preset].get(stage, {}), Workspace(dataset_dir), {k: v for k, v in versions.items() if v}
     if stage not in recipe["epochs"]: raise DualflowError(f"preset '{preset}' does not train the {stage} stage, only {', '.join(recipe['epochs'])}")
@@ -178,7 +179,7 @@ def train_stage(
     dls = page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0), cache_mb)
     space.create()
     for o in (space.models, space.checkpoints, space.logs, space.visualization, space.metrics, *(space.model(k) for k in (COLOURING if stage == "joint" else [stage]))):
-        if rank_distrib() == 0 and o.is_dir() and not os.access(o, os.W_OK): raise DualflowError(f"{o}: is protected from writing, and training keeps its state there; allow it, or move the dataset")
+        if first and o.is_dir() and not os.access(o, os.W_OK): raise DualflowError(f"{o}: is protected from writing, and training keeps its state there; allow it, or move the dataset")
     given, models = stage_folders(start) if start else {}, Versions(space.models)
     settings = dict(preset=preset, epochs=epochs, views=len(dls.train_ds), seed=seed, pages="{pages} ({sha256:.8})".format(**fingerprint(dataset_dir)), start=digest(Networks.load(given, tuple(given)), given) if given else None)
     keep = Keep(space, stage, settings)
@@ -192,7 +193,6 @@ def train_stage(
     learn = stage_learner(dls, nets, stage, lr)
     done = keep.resume(learn, state) if state else 0
     learn.path, learn.model_dir = space.logs, "."
-    world, first = max(1, num_distrib()), rank_distrib() == 0
     if first: print(f"{stage}: {len(dls.train_ds.pages)} pages, {epochs} epochs of {len(dls.train) * dls.train.bs * world} views on {device}" +
                     f", {world} processes" * (world > 1) + f", {done} done already" * (done > 0), flush=True)
     cbs = [keep, *([curves(space.logs/f"{stage}_{re.sub('[^0-9]', '', keep.run_of['started'])[:14]}")] if tensorboard else [])]
