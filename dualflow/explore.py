@@ -41,7 +41,7 @@ def regions_image(result: Result) -> Image.Image: # At working size
     for i, o in enumerate(result.regions, 1):
         x, y = o.x / s, o.y / s
         draw.rectangle((x, y, x + o.w / s - 1, y + o.h / s - 1), outline=(214, 40, 57), width=4)
-        draw.text((x + 10, y + 6), str(i), fill=(214, 40, 57), font_size=28)
+        draw.text((x + 10, y + 6), str(i), fill=(214, 40, 57), font_size=max(16, size[1] // 25), stroke_width=5, stroke_fill="white")
     return page
 
 def plan_image(result: Result) -> Image.Image: # At working size

@@ -17,7 +17,7 @@ import torch, torch.nn.functional as F
 from PIL import Image, ImageColor, ImageDraw, ImageOps
 
 from .core import FORMATS, MAX_PIXELS, DualflowError, PageError, load_page, page_lab
-from .fusion import flow_along
+from .fusion import find_paper, flow_along
 from .printing import STYLES, print_lightness
 
 # %% ../nbs/05a_guidance.ipynb #m00d0002
@@ -26,7 +26,7 @@ MOODS = {"sun": (222, 195, 150), "dusk": (225, 162, 137), "night": (114, 131, 17
 def read_mood(
     mood, # A key of `MOODS`; (r, g, b), 0..255; a colour's name or "#rrggbb"; or a picture in colour, a path or a PIL image
 ) -> torch.Tensor: # (2,), mean a* and b*
-    "The mean colour that a page shall have. Raises `DualflowError` if this is no colour, nor a picture that can be read."
+    "The mean colour that a page shall have; margins and gutters of a picture do not count. Raises `DualflowError` if this is no colour, nor a picture that can be read."
     if isinstance(mood, torch.Tensor): return mood  # read already
     if isinstance(mood, str):
         try: mood = MOODS.get(mood) or ImageColor.getrgb(mood)[:3]
@@ -35,7 +35,9 @@ def read_mood(
     if isinstance(mood, (list, tuple)):
         if len(mood) != 3 or not all(isinstance(o, Integral) and 0 <= o <= 255 for o in mood): raise DualflowError(f"mood {mood}: not (r, g, b), whole numbers of 0..255")
         mood = Image.new("RGB", (1, 1), tuple(mood))
-    return page_lab(load_page(mood))[0, 1:].mean((1, 2))
+    lab = page_lab(load_page(mood))
+    free = 1 - find_paper(lab[:, :1])
+    return (F.avg_pool2d(lab[:, 1:], 2, ceil_mode=True) * free).sum((2, 3))[0] / free.sum() if free.any() else lab[0, 1:].mean((1, 2))
 
 def set_mood(
     colour: torch.Tensor, # (1, 3, h, w), L̂ab

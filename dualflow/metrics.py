@@ -73,7 +73,7 @@ def seam_index(
     return (at(made) - at(true)).item()
 
 def bleed(made: torch.Tensor, true: torch.Tensor) -> float: # Lab, (1, 3, H, W) each -> ratio, 1 is right
-    "Chroma gradient where the true lightness is flat, relative to the true page's."
+    "Chroma gradient where the true lightness is flat, relative to the true page's: above 1 colour runs over lines, below 1 the page is the plainer one."
     flat = sum(_steps(true[:, :1]))[0] < 1
     if not flat.any(): return 1.
     at = lambda lab: sum(o[0][flat].mean() for o in _steps(lab[:, 1:]))

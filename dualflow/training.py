@@ -89,14 +89,14 @@ class DualFlowTrainer(nn.Module):
         for name, net in self.nets.named_children(): net.train(mode and name in self.trains)
         return self
 
-    def choose(self, importance):
+    def choose(self, importance): # (B, 1, h, w), Delta-E, one value a cell
         "Corners (view, top, left) of two priority patches a view, in pixels; varied by noise while training."
         importance = importance.detach().cpu()  # many small steps: a GPU would be slow at them
         noise = torch.rand_like(importance) * 1.6 + .2 if self.training else 1.
         return [(i, r * CELL, c * CELL) for i, o in enumerate((importance * noise)[:, 0])
                 for r, c, _ in choose_patches(o, budget=2 * PATCH**2 / (o.numel() * CELL**2) + 1e-3)[:2]]
 
-    def forward(self, L, truth=None): # truth (B, 5, H, W): show the secondary some of it
+    def forward(self, L, truth=None): # (B, 1, H, W), and what the loss is told: show the secondary some of it
         with half_precision(L.device):
             attention = self.nets.attention(L)
             out = dict(attention=attention)
@@ -127,7 +127,10 @@ class DualFlowTrainer(nn.Module):
             out["secondary"] = turn_hue(self.nets.secondary(L, gate, turn_hue(attention.plan, angle), known), -angle)
             return out
 
-    def loss_parts(self, out, truth):
+    def loss_parts(self,
+        out: dict, # From `forward`
+        truth, # (B, 5, H, W): the true page (Lab), the true gate (0..1, -1 where unknown), and the page as printed (L*)
+    ) -> dict: # Scalars
         "The losses of the networks in training, by name."
         lab, gate, L = truth[:, :3], truth[:, 3:4], truth[:, 4:]
         true_passes, parts = transmission(L, gate.abs()), {}
