@@ -8,8 +8,8 @@ Docs: https://dualflow.readthedocs.io/books.html.md"""
 __all__ = ['check_output', 'place_pages', 'colour_book']
 
 # %% ../nbs/08c_books.ipynb #books003
-import os, zipfile
-from contextlib import suppress
+import glob, os, time, zipfile
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,10 +33,10 @@ def check_output(
     if whole and (output.is_file() or output.suffix.lower() in (*PAGE_ENDINGS, *ARCHIVE_ENDINGS)): raise DualflowError(f"{output}: the input is a folder, so the output must be a folder")
     if not whole and output.is_dir(): raise DualflowError(f"{output}: this is a folder; name a file in it")
     if not whole and not to_archive: picture_file(output)
-    mine = {Path(o).resolve() for o in (*(o.file for o in pages), *keep)}
+    mine = {os.path.realpath(o) for o in (*(o.file for o in pages), *keep)}
     for o in [output/place for place in place_pages(pages, input)] if whole else [output]:
-        real = o.resolve()
-        if whole and input.resolve() in real.parents: raise DualflowError(f"{o}: lies in the input, whose pages would be mixed with their copies; choose a folder beside {input}")
+        real = os.path.realpath(o)
+        if whole and Path(os.path.realpath(input)) in Path(real).parents: raise DualflowError(f"{o}: lies in the input, whose pages would be mixed with their copies; choose a folder beside {input}")
         if real in mine: raise DualflowError(f"{o}: would be written over, and originals are never changed; choose another output")
         if o.is_file() and not os.access(o, os.W_OK): raise DualflowError(f"{o}: is protected from writing; choose another output")
     folder = output if whole else output.absolute().parent
@@ -61,14 +61,22 @@ def place_pages(
     input: Path, # What they were found at
 ) -> list[Path]: # A PNG file each, relative to the output
     "Where each page goes: no name leads out, and no two pages get the same."
-    taken, places = set(), []
-    for source in pages:
+    def parts(source):
         inside = [*source.file.relative_to(input).parts[:-1], source.file.stem] if input.is_dir() else []
-        if source.member: inside.append(os.path.splitext(source.member)[0])
+        return [*inside, os.path.splitext(source.member)[0]] if source.member else inside
+    taken, places, alike = set(), [], Counter("/".join(parts(o)).casefold() for o in pages)
+    for source in pages:
+        inside = parts(source)
+        if alike["/".join(inside).casefold()] > 1 and source.ending != ".png": inside[-1] += source.ending.replace(".", "_")  # p1.jpg beside p1.png
         places.append(_place(inside, taken))
     return places
 
 # %% ../nbs/08c_books.ipynb #books011
+def _about(input):
+    "The entry of a CBZ that says what book it is, if there is one."
+    if input.suffix.lower() not in ZIP_ENDINGS: return []
+    with zipfile.ZipFile(input) as z: return [o for o in z.namelist() if o.split("/")[-1].lower() == "comicinfo.xml" and "__MACOSX" not in o][:1]
+
 def colour_book(
     flow: DualFlow,
     pages: list[Source], # From `find_pages`
@@ -80,6 +88,7 @@ def colour_book(
     hints: Image.Image = None, # From `hint_sheet`, for a single page
     references=(), # `Source`s of pages in colour, for all to follow
     consistent: bool = False, # Follow pages of the book that are in colour already, from each onwards
+    resume: bool = False, # Keep the pages that the output folder has already
     share: tuple[int, int] = (0, 1), # Which of how many processes this is
     **options, # `budget`, `vivid`, `variant` and `mood` of `DualFlow.colorize`
 ) -> tuple[int, int]: # Pages written and pages lost, by all processes
@@ -97,11 +106,14 @@ def colour_book(
             try:
                 page = load_page(source.read(), name=source.label)
                 if not to_archive and not input.is_dir(): picture_file(output, page.size)
-                if len(pages) > 1 and not again and has_colour(page):
+                if (to_archive or input.is_dir()) and not again and has_colour(page):
                     if consistent: to_study.append(source)
                     image, what = page, "in colour already, kept as it is"
+                elif resume and (output/places[i - 1]).is_file(): on_page(i, len(pages), source.name, "coloured already"); continue
                 else:
-                    while to_study: lessons.append(flow.study(load_page((o := to_study.pop(0)).read(), name=o.label), page, **options))
+                    while to_study:
+                        try: lessons.append(flow.study(load_page((o := to_study.pop(0)).read(), name=o.label), page, **options))
+                        except DualflowError as e: on_error(e)  # the page can do without
                     result = flow.colorize(page, hints=hints, reference=lessons, **options)
                     image, what = result.image, f"{page.width} x {page.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s"
             except DualflowError as e: fail(e); continue
@@ -124,12 +136,15 @@ def colour_book(
     if to_archive and rank: list(gathered())
     elif to_archive:
         files = gathered()
+        for o in output.parent.glob(f".{glob.escape(output.stem[:60])}-????????{glob.escape(output.suffix)}"):  # left by a run that was killed
+            if time.time() - o.stat().st_mtime > 24 * 3600: o.unlink(missing_ok=True)
         try:
             with write_aside(output) as aside:
                 with zipfile.ZipFile(aside, "w") as z:
                     for name, data in files: z.writestr(name, data); written += 1
-                    if input.suffix.lower() in ZIP_ENDINGS:
-                        with suppress(PageError): z.writestr(about := "ComicInfo.xml", Source(input, about).read())
+                    for about in _about(input):
+                        try: z.writestr("ComicInfo.xml", Source(input, about).read())
+                        except PageError as e: fail(e)
                 if not written: raise DualflowError(f"{input}: no page could be coloured")
         except OSError as e: trouble = DualflowError(f"{output}: cannot be written ({e.strerror or e}); make room, or choose another folder")
         except DualflowError as e: trouble = e

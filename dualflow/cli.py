@@ -20,27 +20,41 @@ def _message(text):
     text = re.sub(r"\AException occured in .*?:\n\t", "", text)
     return re.split(r"(?m)^[\w.]+Error: ", text)[-1].strip() if text.startswith("Caught ") else text
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action): return action.help if action.default is False or action.default in (None, []) else super()._get_help_string(action)
+
+def _line(text):
+    "A text as a terminal shows it in one line: no name of a page can move its cursor."
+    return "".join(o if o.isprintable() or o == " " else o.encode("unicode_escape").decode() for o in str(text))
+
+def _fail(e): print(f"error: {_line(e)}", file=sys.stderr, flush=True)
+
 def command(*options):
     "Make a command of a function of its options; `options` are (names, keywords) for `add_argument`. The function returns an exit status or None."
     def wrap(f):
         def run(argv=None):
-            parser = argparse.ArgumentParser("dualflow-" + f.__name__.replace("_", "-"), description=f.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-            for names, keywords in options: parser.add_argument(*names, **keywords)
-            args = vars(parser.parse_args(argv))
-            os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads that wait soon sleep, and other programs do not slow them down
-            warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)  # what fastai does to PyTorch is no news to a user
-            plain, warnings.formatwarning = warnings.formatwarning, lambda message, *_, **__: f"warning: {message}\n"
+            plain, told = warnings.formatwarning, []
+            def stop(*_): told.append(True); raise KeyboardInterrupt
             main = threading.current_thread() is threading.main_thread()
-            ends = [o for name in ("SIGTERM", "SIGHUP") if main and (o := getattr(signal, name, None)) and signal.getsignal(o) == signal.SIG_DFL]
-            for o in ends: signal.signal(o, signal.default_int_handler)  # told to end, it tidies up as after Ctrl-C
-            for o in (sys.stdout, sys.stderr):
-                if hasattr(o, "reconfigure"): o.reconfigure(errors="backslashreplace")  # no name of a page is too strange for a terminal
-            try: return f(**args) or 0
-            except KeyboardInterrupt: print("stopped", file=sys.stderr); return 130
+            ends = {o: was for name in ("SIGINT", "SIGTERM", "SIGHUP") if main and (o := getattr(signal, name, None)) and (was := signal.getsignal(o)) in (signal.SIG_DFL, signal.default_int_handler)}
+            for o in ends: signal.signal(o, stop)  # told to end, it tidies up as after Ctrl-C
+            try:
+                parser = argparse.ArgumentParser("dualflow-" + f.__name__.replace("_", "-"), description=f.__doc__, formatter_class=_Help)
+                for names, keywords in options: parser.add_argument(*names, **keywords)
+                args = vars(parser.parse_args(argv))
+                for k, o in args.items():
+                    if o == "" or isinstance(o, list) and "" in o: parser.error(f"--{k} is empty")  # a variable of the shell that was not set
+                os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads that wait soon sleep, and other programs do not slow them down
+                warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)  # what fastai does to PyTorch is no news to a user
+                warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+                for o in (sys.stdout, sys.stderr):
+                    if hasattr(o, "reconfigure"): o.reconfigure(errors="backslashreplace")  # no name of a page is too strange for a terminal
+                return f(**args) or 0
             except BrokenPipeError:  # nobody reads on, as in `| head`
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 return 1
-            except Exception as e:
+            except (Exception, KeyboardInterrupt) as e:
+                if told or isinstance(e, KeyboardInterrupt): print("stopped", file=sys.stderr); return 130  # a library may have taken the interrupt for an error of its own
                 from dualflow.core import DualflowError
                 if not isinstance(e, (DualflowError, OSError)): raise
                 text = f"{e.filename}: {e.strerror}" if getattr(e, "filename", None) else str(e)
@@ -48,7 +62,7 @@ def command(*options):
                 return 1
             finally:
                 warnings.formatwarning = plain
-                for o in ends: signal.signal(o, signal.SIG_DFL)
+                for o, was in ends.items(): signal.signal(o, was)
         run.__name__, run.__doc__, run.function = f.__name__, f.__doc__, f
         return run
     return wrap
@@ -74,7 +88,7 @@ REFERENCE = opt("--reference", nargs="+", default=[], help="pages in colour of t
 # %% ../nbs/10_cli.ipynb #372f069f
 RANK, WORLD = map(int, (os.environ["RANK"], os.environ["WORLD_SIZE"]) if all(map(os.environ.get, ("RANK", "WORLD_SIZE", "MASTER_ADDR"))) else (0, 1))  # set by accelerate and torchrun: which of how many processes this is
 
-def _say(number, total, name, text): print(f"[{number}/{total}] {name}: {text}", flush=True)
+def _say(number, total, name, text): print(f"[{number}/{total}] {_line(name)}: {text}", flush=True)
 
 def _load_flow(weights):
     "The colorizer, and a word about it on screen."
@@ -89,10 +103,10 @@ def _in_colour(paths):
     from dualflow.core import DualflowError, load_page
     from dualflow.pipeline import has_colour
     from dualflow.sources import find_pages, spread
-    found, warn = [], lambda e: print(f"error: {e}", file=sys.stderr, flush=True)
-    for o in (o for path in paths for o in find_pages(path, warn)):
+    found = []
+    for o in (o for path in paths for o in find_pages(path, _fail)):
         try: page = load_page(o.read(), name=o.label)
-        except DualflowError as e: warn(e); continue
+        except DualflowError as e: _fail(e); continue
         if has_colour(page): found.append(o)
     if paths and not found: raise DualflowError(f"{', '.join(paths)}: no page in colour here to follow")
     chosen = spread(found, 20)  # each takes as long to study as a page to colour
@@ -106,29 +120,31 @@ def _in_colour(paths):
          opt("--mood", help="the overall colour of the pages: sun, dusk, night, forest or snow, a colour such as tan or '#e0c8a0', or a picture in colour to take it from"),
          opt("--hints", help="for a single page: a picture of its size, transparent but where you painted colours"),
          REFERENCE,
-         opt("--consistent", action="store_true", help="follow the pages of the input that are in colour already, from each onwards, too"), WEIGHTS)
-def colorize(input, output, budget, vivid, variant, all, mood, hints, reference, consistent, weights):
+         opt("--consistent", action="store_true", help="follow the pages of the input that are in colour already, from each onwards, too"),
+         opt("--resume", action="store_true", help="keep the pages that the output folder has already, as after an interruption"), WEIGHTS)
+def colorize(input, output, budget, vivid, variant, all, mood, hints, reference, consistent, resume, weights):
     "Colour a black-and-white page, a folder of pages, a CBZ or a PDF."
     from dualflow.books import check_output, colour_book
     from dualflow.core import DualflowError, load_page
     from dualflow.guidance import hint_sheet, read_mood
     from dualflow.sources import find_pages
-    def fail(e): print(f"error: {e}", file=sys.stderr, flush=True)
     unread = []
     input, output = Path(input), Path(output)
     pages = find_pages(input, on_error=unread.append)
-    for e in unread if RANK == 0 else (): fail(e)
-    if not pages and not unread: raise DualflowError(f"{input}: no pages here")
+    for e in unread if RANK == 0 else (): _fail(e)
+    if not pages and unread: return 1
+    if not pages: raise DualflowError(f"{input}: no pages here")
+    if resume and not input.is_dir(): raise DualflowError(f"--resume goes on with a folder of pages; {output} is written in one piece")
     references = _in_colour(reference)
     check_output(input, output, pages, [*(o.file for o in references), *filter(None, (hints, mood))])
     if consistent and WORLD > 1: raise DualflowError("--consistent follows the pages in their order: start a single process")
     if hints and len(pages) != 1: raise DualflowError(f"{hints}: hints are for a single page, and {input} has {len(pages)}; colour that page alone")
     sheet = hint_sheet(hints, load_page(pages[0].read(), name=pages[0].label).size) if hints else None
     mood = read_mood(mood) if mood else None
-    written, lost = colour_book(_load_flow(weights), pages, input, output, _say, fail, all, sheet, references, consistent, (RANK, WORLD), budget=budget, vivid=vivid, variant=variant, mood=mood)
-    lost += len(unread)
-    if RANK == 0: print(f"{written} of {len(pages)} pages written to {output}" + f"; {lost} failed" * (lost > 0))
-    return 1 if lost else 0
+    written, lost = colour_book(_load_flow(weights), pages, input, output, _say, _fail, all, sheet, references, consistent, resume, (RANK, WORLD), budget=budget, vivid=vivid, variant=variant, mood=mood)
+    kept = len(pages) - written - lost
+    if RANK == 0: print(f"{written} of {len(pages)} pages written to {output}" + f", {kept} there already" * (resume and kept > 0) + f"; {lost} failed" * (lost > 0) + f"; {len(unread)} files or folders could not be opened" * bool(unread))
+    return 1 if lost or unread else 0
 
 # %% ../nbs/10_cli.ipynb #fcfc8052
 @command(opt("--target_dir", required=True, help="folder for the pages; those that are there already are kept"),

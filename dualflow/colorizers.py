@@ -57,12 +57,12 @@ class Context(nn.Module):
     def __init__(self, dim: int, token_dim: int):
         super().__init__()
         self.norm, self.q, self.kv, self.out = nn.GroupNorm(1, dim), nn.Conv2d(dim, dim, 1), nn.Linear(token_dim, 2 * dim), nn.Conv2d(dim, dim, 1)
-    def forward(self, x, tokens): # x (N, dim, h, w), tokens (N, token_dim, H/32, W/32)
+    def forward(self, x, tokens): # x (N, dim, h, w), tokens (B, token_dim, H/32, W/32) of B pages, N / B places in turn from each
         split = lambda o: o.unflatten(-1, (4, -1)).transpose(1, 2)  # four heads
         k, v = self.kv(tokens.flatten(2).transpose(1, 2)).chunk(2, -1)
-        q = self.q(self.norm(x)).flatten(2).transpose(1, 2)
-        seen = F.scaled_dot_product_attention(split(q), split(k), split(v)).transpose(1, 2).flatten(2)
-        return x + self.out(seen.transpose(1, 2).unflatten(-1, x.shape[-2:]))
+        q = self.q(self.norm(x)).flatten(2).transpose(1, 2).reshape(len(tokens), -1, x.shape[1])
+        seen = F.scaled_dot_product_attention(split(q), split(k), split(v)).transpose(1, 2)
+        return x + self.out(seen.reshape(len(x), -1, x.shape[1]).transpose(1, 2).unflatten(-1, x.shape[-2:]))
 
 class UNet(nn.Module):
     "Residual U-Net; any input size."
@@ -106,7 +106,7 @@ class PrimaryColorizer(nn.Module):
         L, # (N, 1, h, w): patches of the page, sides even
         gate, # (N, 1, h, w)
         plan, # (N, 3, h/2, w/2): the colour plan at the patches' places
-        tokens, # (N, token_dim, H/32, W/32): of each patch's page
+        tokens, # (N, token_dim, H/32, W/32): of each patch's page; (1, ...) if all are of one page
     ): # (N, 3, h/2, w/2), L̂ab
         fold = F.pixel_unshuffle(torch.cat([L / 50 - 1, gate], 1), 2)
         return change(plan, self.unet(torch.cat([fold, plan[:, :1] / 50 - 1, plan[:, 1:] / 110], 1), tokens))
@@ -125,8 +125,7 @@ class PrimaryColorizer(nn.Module):
         for i in range(0, len(corners), 8):  # a few at a time: memory stays flat
             some = corners[i:i + 8]
             half = [(t // 2, l // 2) for t, l in some]
-            out.append(self(cut_patches(L, some, size), cut_patches(gate, some, size), cut_patches(plan, half, (size[0] // 2, size[1] // 2)),
-                            attention.tokens.expand(len(some), -1, -1, -1)))
+            out.append(self(cut_patches(L, some, size), cut_patches(gate, some, size), cut_patches(plan, half, (size[0] // 2, size[1] // 2)), attention.tokens))
         return torch.cat(out) if out else L.new_zeros(0, 3, size[0] // 2, size[1] // 2)
 
 # %% ../nbs/04_colorizers.ipynb #811502a3

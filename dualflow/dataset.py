@@ -237,8 +237,8 @@ def create_dataset(
     if style not in (*STYLES, "mixed"): raise DualflowError(f"style '{style}' is not one of {', '.join(STYLES)}, mixed")
     left_out, done, space = [], Counter(), Workspace(target_dir)
     leave = lambda page, reason: left_out.append({"page": str(page), "reason": reason})
-    own = [o.resolve() for o in (space.color, space.bw, space.important, space.background, space.visualization)]  # the target may lie in the source
-    sources = [o for o in find_pages(source_dir, on_error=lambda e: leave(e.path, e.reason)) if not any(o.file.resolve().is_relative_to(folder) for folder in own)]
+    own = [os.path.realpath(o) for o in (space.color, space.bw, space.important, space.background, space.visualization)]  # the target may lie in the source
+    sources = [o for o in find_pages(source_dir, on_error=lambda e: leave(e.path, e.reason)) if not any(Path(os.path.realpath(o.file)).is_relative_to(folder) for folder in own)]
     if not sources: raise DualflowError(left_out[0]["page"] + ": " + left_out[0]["reason"] if left_out else
                                         f"{source_dir}: no pages here; expected pictures ({', '.join(sorted(PAGE_ENDINGS))}), CBZ or PDF files")
     pairs = pair_pages(sources)
@@ -274,6 +274,7 @@ class DatasetLoader:
         path, # The dataset's folder (the one with `source/`), or its `source` folder
         split: str = None, # "train" or "valid"; None for all
     ):
+        if split not in (None, "train", "valid"): raise DualflowError(f"split '{split}' is neither train nor valid")
         path = Path(path)
         self.space = Workspace(path.parent if path.name == "source" else path)
         found = read_records(self.space)

@@ -80,7 +80,7 @@ def harmonise(
             pixels, apart = apart[0].numel(), apart.flatten(1).mean(1).cpu()
             A[i, i] += pixels; A[j, j] += pixels; A[i, j] -= pixels; A[j, i] -= pixels
             b[i] -= pixels * apart; b[j] += pixels * apart
-    return torch.linalg.solve(A, b).to(patches.device) if n else patches.new_zeros(0, 3)
+    return torch.linalg.solve(A, b).to(patches.device)
 
 # %% ../nbs/05_fusion.ipynb #b7d1e4f2
 def flow_along(
@@ -185,12 +185,12 @@ def find_paper(
     white, side = np.quantile(page[::4, ::4], .97), 2 * int(thick / 2 * min(page.shape[0], 2 * page.shape[1])) + 1
     bare = page > white - 8
     if white > 85 and (ndimage.uniform_filter(page, 5) > white - 4).mean() > .998: return L.new_ones(1, 1, -(-h // 2), -(-w // 2))  # nothing is drawn here
-    bare &= ~ndimage.maximum_filter(ndimage.minimum_filter(bare, side, mode="constant"), side, mode="constant")  # without the squares that fit in (an opening)
+    bare &= ~ndimage.grey_opening(bare, side, mode="constant")  # without the squares that fit in
     pieces, n = ndimage.label(ndimage.minimum_filter(bare, 5, mode="constant", cval=1))  # what hangs together by less than five pixels is apart
     edge = np.concatenate([pieces[0], pieces[-1], pieces[1:-1, 0], pieces[1:-1, -1]])
     paper = np.zeros_like(bare)
     for i in np.flatnonzero(np.bincount(edge, minlength=n + 1)[1:] >= reach * len(edge)) + 1:
-        piece = ndimage.maximum_filter(pieces == i, 5) & bare
+        piece = ndimage.maximum_filter(pieces == i, 5)  # grown back
         if straightness(piece) >= straight: paper |= piece
     return F.interpolate(torch.from_numpy(paper).to(L)[None, None], size=(-(-h // 2), -(-w // 2)), mode="area")
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageOps
 
 from .core import FORMATS, MAX_PIXELS, DualflowError, PageError, load_page, page_lab
 from .fusion import find_paper, flow_along
-from .printing import STYLES, print_lightness
+from .printing import print_lightness
 
 # %% ../nbs/05a_guidance.ipynb #m00d0002
 MOODS = {"sun": (222, 195, 150), "dusk": (225, 162, 137), "night": (114, 131, 173), "forest": (172, 180, 145), "snow": (192, 212, 226)} # Mean colours of such pages, r, g, b
@@ -29,7 +29,7 @@ def read_mood(
     "The mean colour that a page shall have; margins and gutters of a picture do not count. Raises `DualflowError` if this is no colour, nor a picture that can be read."
     if isinstance(mood, torch.Tensor): return mood  # read already
     if isinstance(mood, str):
-        try: mood = MOODS.get(mood) or ImageColor.getrgb(mood)[:3]
+        try: mood = MOODS.get(mood.lower()) or ImageColor.getrgb(mood)[:3]
         except ValueError:
             if not Path(mood).exists(): raise DualflowError(f"mood {mood}: neither {', '.join(MOODS)}, nor a colour, such as tan or '#e0c8a0', nor a picture that is there") from None
     if isinstance(mood, (list, tuple)):
@@ -51,7 +51,7 @@ def set_mood(
 
 # %% ../nbs/05a_guidance.ipynb #8e76df3d
 def hint_sheet(
-    hints, # RGBA image over the page, painted where alpha > 0, or its file; or a list of points (x, y, (r, g, b)), page pixels and 0..255
+    hints, # RGBA image over the page, painted where it is at least half opaque, or its file; or a list of points (x, y, (r, g, b)), page pixels and 0..255
     size: tuple[int, int], # (width, height) of the page
 ) -> Image.Image: # RGBA, of that size
     "Hints as paint on a transparent sheet. Raises `DualflowError` for a sheet of another size or mode, or a point off the page."
@@ -65,6 +65,9 @@ def hint_sheet(
         if hints.mode == "LA" or "transparency" in hints.info: hints = hints.convert("RGBA")
         if hints.mode != "RGBA": raise DualflowError(f"hints are {hints.mode}; paint them on a transparent (RGBA) picture, or everything would be a hint")
         if hints.size != tuple(size): raise DualflowError(f"hints are {hints.width} x {hints.height} pixels, the page is {size[0]} x {size[1]}; paint them on a picture of the page's size")
+        painted = hints.getchannel("A").point(lambda o: 255 * (o >= 128))  # what a soft brush leaves around a stroke is none
+        if painted.getextrema()[0]: raise DualflowError("hints cover all of the page; paint them on a layer that is transparent elsewhere, and save that layer alone")
+        hints = hints.copy(); hints.putalpha(painted)
         return hints
     sheet, reach = Image.new("RGBA", size), max(size[1] // 350, 1)
     for point in hints:
@@ -168,6 +171,7 @@ def print_alike(
 ) -> torch.Tensor: # (1, 1, H', W'), lightness of `color` as printed
     "Print a coloured page in the style that is nearest to another page's."
     spread = lambda o: torch.histc(o.float().cpu(), 20, 0, 100) / o.numel()
-    lab = page_lab(color)
-    prints = [print_lightness(lab[:, :1], style).L for style in STYLES]
+    own = page_lab(color)[:, :1]
+    dots = print_lightness(own, "screentone")
+    prints = own, 100 * (1 - dots.ink), dots.L  # grey, line art, screentone
     return max(prints, key=lambda o: (spread(o) * spread(L)).sqrt().sum())

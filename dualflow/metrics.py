@@ -100,7 +100,7 @@ def peak_memory() -> float: # Megabytes
     import sys
     try: import resource
     except ModuleNotFoundError: return psutil.Process().memory_info().peak_wset / 1e6  # Windows
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6 * (1 if sys.platform == "darwin" else 1024)
 
 def count_macs(f, *args, **kwargs) -> float: # GMAC
     "Multiply-accumulates of one call of `f`, in billions."

@@ -132,7 +132,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         "Colour what is left, in view of what is coloured already."
         seen, (H, W) = regions.attention_map, regions.attention_map.L.shape[-2:]
         known = seen.L.new_zeros(1, 4, H // 8, W // 8)
-        for (t, l), colour in zip(primary.corners, F.avg_pool2d(primary.colour, 4) if primary.corners else ()):
+        for (t, l), colour in zip(primary.corners, F.avg_pool2d(primary.colour, 4)):
             place = ..., slice(t // 4, t // 4 + colour.shape[-2]), slice(l // 4, l // 4 + colour.shape[-1])
             known[place] = torch.cat([colour, torch.full_like(colour[:1], GUESSED)])
         with half_precision(self.device): return self.nets.secondary.predict(seen.L, primary.gate, seen.out.plan, known)
@@ -145,13 +145,14 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
     @torch.no_grad()
     def study(self,
         color, # A page in colour: a path or a PIL image
-        like: Image.Image, # A black-and-white page that it shall guide
+        like, # A black-and-white page that it shall guide: a path or a PIL image
         **options, # As for `colorize`
     ) -> Lesson: # For `colorize(reference=...)`
-        "Print a coloured page like another, colour it, and learn from the difference. Raises `PageError` if it cannot be read."
-        color, height = load_page(color), options.get("height", WORKING_HEIGHT)
+        "Print a coloured page like another, colour it, and learn from the difference. Raises `PageError` if it cannot be read, or has no colours."
+        name, color, height = color, load_page(color), options.get("height", WORKING_HEIGHT)
+        if not has_colour(color): raise PageError(name if isinstance(name, (str, Path)) else "reference", "is not in colour; there is nothing to follow")
         color = color.resize(working_size(color.size, height), Image.Resampling.LANCZOS)  # dots and lines as thick as on any page
-        like = working_page(page_lightness(like), height)[0]
+        like = working_page(page_lightness(load_page(like)), height)[0]
         result = self.colorize(grey_image(print_alike(color, like)), **options)
         known = known_colour(page_lab(color), torch.ones(1, 1, color.height, color.width), transmission(result.attention.L, result.gate), result.attention.shape)
         return take_lesson(result.attention.L, result.attention.out.tokens, F.avg_pool2d(result.fused.colour, 4), known)
@@ -166,7 +167,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         variant: int = 0, # 0: the mean of all that is likely; 1, 2, 3, ...: one page that could be, each time the same
         importance: torch.Tensor = None, # A map of your own, 0 or more, (h, w) of any size over the page; none: the attention model's
         mood=None, # Mean colour of the page: sun, dusk, night, forest or snow; (r, g, b), a colour's name or "#rrggbb"; or a picture in colour (a path or a PIL image) to take it from
-        hints=None, # Colours at some places: an RGBA image over the page, painted where alpha > 0, or its file; or a list of points (x, y, (r, g, b))
+        hints=None, # Colours at some places: an RGBA image over the page, painted where it is at least half opaque, or its file; or a list of points (x, y, (r, g, b))
         reference=None, # A coloured page of the same work (a path or a PIL image), what `study` learned of one, or a list of these
     ) -> Result:
         "Colour one page. Raises `PageError` if it cannot be read."

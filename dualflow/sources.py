@@ -9,7 +9,8 @@ __all__ = ['DPI', 'ZIP_ENDINGS', 'ARCHIVE_ENDINGS', 'OTHER_PICTURES', 'OTHER_BOO
            'list_archive', 'find_pages', 'spread', 'pair_key', 'pair_pages']
 
 # %% ../nbs/00e_sources.ipynb #d22817ce
-import hashlib, io, os, re, zipfile, zlib
+import hashlib, io, math, os, re, zipfile, zlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -36,19 +37,20 @@ def render_pdf(
                 (pw, ph), (l, b, r, t) = scan.get_px_size(), scan.get_bounds()
                 if pw * ph > MAX_PIXELS: raise PageError(f"{file}:{number}", f"holds a picture of {pw} x {ph} pixels, more than the limit of {MAX_PIXELS:,}")
                 if (r - l) * (t - b) > .5 * w * h: dpi = 72 * (pw * ph / ((r - l) * (t - b)))**.5
-            scale = min(dpi / 72, (MAX_PIXELS / (w * h))**.5) * (1 - 1e-6)  # sizes are rounded up
+            scale = min(dpi / 72, (MAX_PIXELS / (w * h))**.5)
+            while math.ceil(scale * w) * math.ceil(scale * h) > MAX_PIXELS: scale *= 1 - 1e-5  # sides are rounded up
             return png(page.render(scale=scale).to_pil())
     except (OSError, IndexError, pdfium.PdfiumError) as e: raise PageError(f"{file}:{number}", f"cannot be drawn ({e}); copy the PDF again from where it came") from None
 
 def png(image):
     "The bytes of `image` as a PNG file."
-    data = io.BytesIO(); image.save(data, "PNG")
+    data = io.BytesIO(); image.save(data, "PNG", compress_level=4)
     return data.getvalue()
 
 # %% ../nbs/00e_sources.ipynb #c07d33e2
 ZIP_ENDINGS = {".cbz", ".zip"}
 ARCHIVE_ENDINGS = ZIP_ENDINGS | {".pdf"}  # many pages in one file
-OTHER_PICTURES = {".avif", ".heic", ".heif", ".jp2", ".jxl"}  # pages that cannot be read: better to hear of them than to miss them
+OTHER_PICTURES = {".avif", ".heic", ".heif", ".jp2", ".jxl", ".psd", ".tga"}  # pages that cannot be read: better to hear of them than to miss them
 OTHER_BOOKS = {".cbr", ".rar", ".cb7", ".7z", ".cbt", ".tar", ".epub", ".mobi", ".djvu"}
 MAX_BYTES = 1 << 30  # a page's file; a zip can promise far more than it holds
 
@@ -103,17 +105,28 @@ def _hidden(path): return any(o.startswith((".", "__MACOSX")) and o not in (".",
 def list_archive(
     file, # A CBZ, zip or PDF file
     chapter: str = None, # Its file name unless told
+    on_error=None, # Called with a `PageError` of what cannot be had from an archive that can be opened; raised if None
 ) -> list[Source]: # In reading order (10 after 9)
-    "The pages in an archive. Raises `PageError` if it is damaged."
+    "The pages in an archive. Raises `PageError` if it is damaged, or holds none."
     file = Path(file)
+    def fail(reason, name=""):
+        e = PageError(f"{file}:{name}" if name else file, reason)
+        if on_error is None: raise e
+        on_error(e)
     if (ending := file.suffix.lower()) in OTHER_BOOKS: raise PageError(file, f"{ending} files cannot be read; make a CBZ or a PDF of it")
     try:
         if ending == ".pdf":
             with pdfium.PdfDocument(file) as pdf: names = [f"{i + 1:03}" for i in range(len(pdf))]
         else:
-            with zipfile.ZipFile(file) as z: names = [o for o in z.namelist() if Path(o).suffix.lower() in PAGE_ENDINGS.keys() | OTHER_PICTURES and not _hidden(o)]
+            with zipfile.ZipFile(file) as z: inside = [o for o in z.namelist() if not _hidden(o)]
+            for o in inside:
+                if Path(o).suffix.lower() in ARCHIVE_ENDINGS | OTHER_BOOKS: fail("an archive within an archive; unpack it beside this one", o)
+            names = Counter(o for o in inside if Path(o).suffix.lower() in PAGE_ENDINGS.keys() | OTHER_PICTURES)
+            for o, times in names.items():
+                if times > 1: fail(f"there are {times} files of this name, and only the last can be read; pack the archive again, each under a name of its own", o)
     except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, pdfium.PdfiumError) as e:  # ValueError: a name that is not UTF-8; RuntimeError: a zip of the future
         raise PageError(file, f"cannot be opened ({e}); copy it again, or take its password off") from None
+    if not names: fail("there are no pages in it")
     return [Source(file, o, chapter or file.stem) for o in sorted(names, key=_natural)]
 
 def _files(folder, on_error, above=()):
@@ -130,7 +143,7 @@ def find_pages(
 ) -> list[Source]: # In reading order
     "All pages at `path`. Raises `DualflowError` if there is nothing there."
     path = Path(path)
-    if path.is_file(): return list_archive(path) if path.suffix.lower() in ARCHIVE_ENDINGS | OTHER_BOOKS else [Source(path, chapter=path.parent.name)]
+    if path.is_file(): return list_archive(path, on_error=on_error) if path.suffix.lower() in ARCHIVE_ENDINGS | OTHER_BOOKS else [Source(path, chapter=path.parent.name)]
     if not path.is_dir(): raise DualflowError(f"{path}: there is no such file or folder")
     def fail(e):
         if on_error is None: raise e
@@ -140,7 +153,7 @@ def find_pages(
         inside, ending = file.relative_to(path), file.suffix.lower()
         if ending in PAGE_ENDINGS.keys() | OTHER_PICTURES: found.append(Source(file, chapter="/".join(inside.parts[:-1]) or path.name))
         elif ending in ARCHIVE_ENDINGS | OTHER_BOOKS:
-            try: found += list_archive(file, "/".join((*inside.parts[:-1], file.stem)))
+            try: found += list_archive(file, "/".join((*inside.parts[:-1], file.stem)), fail)
             except PageError as e: fail(e)
     return found
 
@@ -165,7 +178,7 @@ def pair_key(
     name = _writable(source.name)
     if match := re.fullmatch(r"(.+)[-_. ](bw|b&w|mono|raw|colou?r|colou?red)", name, re.I): name, kind = match[1], _KINDS[match[2].lower()]
     elif name.lower() in _KINDS: name, kind = "page", _KINDS[name.lower()]
-    book = re.fullmatch(r"(.*?)[-_ .]*(?:p(?:age)?[-_ .]*)?\d+", name, re.I)  # E18P03 belongs to E18, moon_07 to moon, p3 to its folder
+    book = re.fullmatch(r"(.*?)[-_ .]*(?:(?<![a-z])p(?:age)?[-_ .]*)?\d+", name, re.I)  # E18P03 belongs to E18, moon_07 to moon, p3 to its folder
     return "/".join(filter(None, (*parts, book and book[1]))) or "pages", name, kind
 
 def pair_pages(

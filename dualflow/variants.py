@@ -43,7 +43,7 @@ def draw_paints(
 ) -> torch.Tensor: # (1, 3, h, w), Lab
     "One of the paintings that could be, each thing in one piece."
     lots = F.interpolate(gumbel(chance(tokens, scores.shape[1], variant)), size=guide.shape[-2:], mode="bilinear")
-    agreed = flow_along(guide, scores.log_softmax(1) + luck * lots, torch.full_like(guide, 4 / 6000), outline=1.)
+    agreed = flow_along(guide, scores.log_softmax(1) + luck * lots, torch.full_like(guide, 4 / 6000), outline=2.)
     return mean_paint(4 * agreed)
 
 def vary(

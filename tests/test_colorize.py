@@ -1,6 +1,7 @@
 "The main job, end to end: the command, real pages, and what must not happen to them."
 import os, shutil, subprocess, sys, zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,14 +11,15 @@ from PIL import Image, ImageDraw
 from commands import command
 from dualflow import cli, pipeline
 from dualflow.attention import AttentionModel, conv
-from dualflow.core import DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness
+from dualflow.colorizers import GUESSED
+from dualflow.core import DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness, save_page
 from dualflow.dataset import DatasetLoader
 from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_page
 from dualflow.fusion import find_paper, merge_colorizations
 from dualflow.pipeline import DualFlow, colorize_image, has_colour
 from dualflow.printing import manga_bw
-from dualflow.splitting import extract_regions, load_attention_patches, save_attention_patches
+from dualflow.splitting import PATCH, extract_regions, load_attention_patches, save_attention_patches
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = sorted((ROOT / "data" / "samples").glob("page_*.png"))
@@ -239,3 +241,60 @@ def test_a_blank_page_stays_blank(flow, paper):
     for y in range(40, 560, 40): ImageDraw.Draw(faint).line((40, y, 380, y), fill=215, width=4)
     for o in (drawn, faint): assert not find_paper(page_lightness(o)).all()  # little, but not nothing
     assert page_lab(flow.colorize(page, hints=[(100, 300, (200, 40, 40))]).image)[0, 1].max() > 20
+
+
+def test_the_secondary_is_told_what_the_primary_painted(flow, page, monkeypatch):
+    seen = []
+    monkeypatch.setattr(type(flow.nets.secondary), "predict", lambda self, *args: seen.append(args[3]) or self(*args))
+    regions = extract_regions(flow.nets.attention.predict(page))
+    painted = flow.paint(regions)
+    flow.fill(regions, painted)
+    (t, l), side = painted.corners[-1], PATCH // 8
+    known = seen[0][0, :, t // 4:t // 4 + side, l // 4:l // 4 + side]
+    assert torch.equal(known[:3], torch.nn.functional.avg_pool2d(painted.colour[-1], 4)) and set(seen[0][:, 3].unique().tolist()) == {0, GUESSED} and (known[3] == GUESSED).all()
+
+
+def test_what_pads_a_page_is_no_part_of_it(flow, page):
+    "The report leaves it out, and ink and colour stay in their places."
+    small = page.resize((300, 430))
+    result = flow.colorize(small.convert("L"))
+    before = result.report
+    for o in (result.fused.colour, result.fused.weight, result.fused.moved): o[..., 215:, :] = 50; o[..., 150:] = 50
+    assert result.report == before
+    assert (page_lab(result.image)[:, 0] - page_lightness(small)[:, 0]).abs().mean() < 1
+    grey, sheet = Image.new("L", (300, 430), 170), Image.new("RGBA", (300, 430))
+    ImageDraw.Draw(grey).rectangle((160, 250, 285, 415), outline=0, width=3); sheet.paste((200, 40, 40, 255), (170, 260, 276, 406))
+    a = page_lab(flow.colorize(grey, hints=sheet).image)[0, 1]
+    assert a[400:408, 270:278].mean() > 35 and a[400:408, 292:298].mean() < 20  # colour stays in its place, too
+
+
+def spy(monkeypatch, place):
+    seen = []
+    def f(*args, **options): seen.append((args, options)); raise DualflowError("seen")
+    monkeypatch.setattr(place, f)
+    return seen
+
+
+def test_commands_hand_their_options_on(tmp_path, monkeypatch, page):
+    page.convert("L").save(tmp_path / "p.png")
+    monkeypatch.setattr(cli, "_load_flow", lambda weights: SimpleNamespace(nets=SimpleNamespace(attention=SimpleNamespace(predict=lambda page: page))))
+    look = "--budget", .1, "--vivid", .5, "--variant", 2
+    seen = spy(monkeypatch, "dualflow.books.colour_book"); command("colorize", "--input", tmp_path / "p.png", "--output", tmp_path / "o.png", "--all", *look)
+    options = seen[0][1]
+    assert (options["budget"], options["vivid"], options["variant"]) == (.1, .5, 2) and seen[0][0][6] is True
+    seen = spy(monkeypatch, "dualflow.evaluation.evaluate_dataset"); command("evaluate", "--dataset_dir", tmp_path, *look)
+    options = seen[0][1]
+    assert (options["budget"], options["vivid"], options["variant"]) == (.1, .5, 2)
+    seen = spy(monkeypatch, "dualflow.streaming.shard_dataset"); command("shard_dataset", "--dataset_dir", tmp_path, "--target_dir", tmp_path / "s", "--shard_mb", 3, "--quality", 80)
+    assert seen[0][0][2:4] == (3, 80)
+    monkeypatch.setattr("dualflow.dataset.DatasetLoader", lambda folder: ["page"])
+    seen = spy(monkeypatch, "dualflow.splitting.save_attention_patches"); command("generate_attention", "--dataset_dir", tmp_path, "--budget", .1)
+    assert seen[0][1] == {"budget": .1}
+
+
+def test_all_colours_what_is_in_colour_and_a_single_page_is_coloured_anyhow(tmp_path, page):
+    for o in ("in/a.png", "in/b.png"): save_page(page, tmp_path / o)
+    for options, kept in (((), 2), (("--all",), 0)):
+        done = command("colorize", "--input", tmp_path / "in", "--output", tmp_path / "out", *options)
+        assert done.returncode == 0 and done.stdout.count("kept as it is") == kept
+    assert "kept" not in command("colorize", "--input", tmp_path / "in/a.png", "--output", tmp_path / "o.png").stdout

@@ -12,10 +12,11 @@ from dualflow import cli
 from dualflow.alignment import align_pair, find_alignment, lay_over
 from dualflow.checking import fix_dataset, prune_dataset, validate_dataset
 from dualflow.core import DualflowError, PageError, Workspace, grey_image, load_page, save_page
-from dualflow.dataset import SCHEMA, DatasetLoader, create_dataset, file_name, held_out, read_record, read_records
+from dualflow.dataset import SCHEMA, DatasetLoader, _style_for, create_dataset, drop_maps, file_name, held_out, read_record, read_records
 from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
 from dualflow.sources import find_pages, png
+from dualflow.streaming import fingerprint
 
 ROOT = Path(__file__).parents[1]
 PAGES = [draw_page(i, size=(320, 448)).color for i in range(6)]
@@ -532,3 +533,43 @@ def test_where_nothing_can_be_written_nothing_is_coloured(tmp_path, monkeypatch,
     assert colorize(tmp_path / "p.png", tmp_path / "file/p.png") == 1 and "cannot be written" in capsys.readouterr().err
     monkeypatch.setattr(os, "access", lambda *o: False)
     assert colorize(tmp_path / "p.png", tmp_path / "new/p.png") == 1 and "no permission" in capsys.readouterr().err
+
+
+def test_maps_of_pages_with_alike_names_stay(tmp_path):
+    space = Workspace(tmp_path).create()
+    for o in ("a__00", "a__b__00", "a__1__00"): (space.important/f"{o}.png").touch()
+    drop_maps(space, "a")
+    assert sorted(o.name for o in space.important.iterdir()) == ["a__1__00.png", "a__b__00.png"]
+
+
+def test_names_that_differ_in_case_alone_are_kept_apart(tmp_path):
+    for i, name in enumerate(("aB", "Ab")): save_page(draw_page(i, size=(96, 128)).color, tmp_path / f"mine/Ch/{name}.png")
+    create_dataset(tmp_path / "mine", tmp_path / "d")
+    assert len({o.name.casefold() for o in DatasetLoader(tmp_path / "d")}) == 2
+
+
+def test_mixed_is_a_mixture(): assert {_style_for(str(i), "mixed") for i in range(40)} == set(STYLES) and _style_for("a", "gray") == "gray"
+
+
+def test_a_map_goes_with_the_half_it_was_found_in(tmp_path):
+    save_page(draw_page(1, size=(96, 128)).color, tmp_path / "mine/ch/p0.png")
+    create_dataset(tmp_path / "mine", data := tmp_path / "d", style="gray")
+    file = data / "metadata/ch__p0.json"
+    for of, left in (("other", 0), (read_record(file).files["bw"], 1)):
+        file.write_text(json.dumps(json.loads(file.read_text()) | dict(attention_regions=[{"x": 0, "y": 0, "w": 9, "h": 9, "importance": 1.}], attention_of=of)))
+        next((data / "source/bw").glob("*")).unlink()
+        fix_dataset(data, validate_dataset(data))
+        assert len(read_record(file).attention_regions) == left and validate_dataset(data) == []
+
+
+def test_a_scan_of_a_small_part_is_refused():
+    with pytest.raises(PageError, match="in common"): align_pair(LARGE, LARGE_BW["gray"].crop((0, 0, LARGE.width, LARGE.height * 3 // 10)))
+
+
+def test_other_pixels_under_the_same_names_are_other_pages(tmp_path):
+    prints = []
+    for seed in (1, 2):
+        save_page(draw_page(seed, size=(96, 128)).color, tmp_path / "mine/ch/p0.png")
+        create_dataset(tmp_path / "mine", tmp_path / "d")
+        prints.append(fingerprint(tmp_path / "d"))
+    assert prints[0]["pages"] == prints[1]["pages"] and prints[0]["sha256"] != prints[1]["sha256"]

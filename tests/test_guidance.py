@@ -8,6 +8,7 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageDraw
 
 from commands import command
+from dualflow.books import colour_book
 from dualflow.cli import _in_colour
 from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_lightness
 from dualflow.dataset import create_dataset
@@ -17,6 +18,7 @@ from dualflow.guidance import Lesson, correct, hint_sheet, read_mood, set_mood, 
 from dualflow.metrics import colour_accuracy
 from dualflow.pipeline import DualFlow
 from dualflow.printing import STYLES, manga_bw
+from dualflow.sources import find_pages
 
 SIZE = 320, 448
 
@@ -250,3 +252,58 @@ def test_the_command_takes_hints_and_names_what_is_wrong(tmp_path, page, alone):
     for name, words in (("opaque.png", "transparent"), ("torn.png", "torn.png"), ("nowhere.png", "nowhere.png")):
         done = run("--input", tmp_path / "p.png", "--output", tmp_path / "x.png", "--hints", tmp_path / name)
         assert done.returncode == 1 and words in done.stderr and "Traceback" not in done.stderr and not (tmp_path / "x.png").exists()
+
+
+def small_page(): # L, tokens, what was painted
+    torch.manual_seed(0)
+    return torch.rand(1, 1, 128, 128) * 100, torch.randn(1, 8, 4, 4), torch.randn(1, 3, 16, 16) * 20
+
+
+def test_what_is_known_here_outweighs_what_others_say_and_pages_are_apart():
+    L, tokens, painted = small_page()
+    known = torch.zeros(1, 4, 16, 16); nothing = take_lesson(L, tokens, painted, known)
+    known[..., 3, 3] = torch.tensor([50., 60., 10., 1.])
+    one = take_lesson(L, tokens, painted, known)
+    here, there = (to_kin(L, tokens, painted, o)[0, :, 3, 3].norm() for o in ([one, nothing], [nothing, one]))
+    assert here > 1.2 * there
+    far = Lesson(one.look, one.off, one.place + 1)
+    assert torch.allclose(to_kin(L, tokens, painted, [nothing, one, one]), to_kin(L, tokens, painted, [nothing, one, far]), atol=1e-4)
+
+
+def test_a_hint_on_ink_says_nothing_of_lightness():
+    L, tokens, painted = small_page()
+    painted[:, 0] = 90
+    passes, known = torch.ones_like(L), torch.zeros(1, 4, 16, 16)
+    passes[..., 28, 28] = 0
+    known[..., 3, 3] = known[..., 9, 12] = torch.tensor([50., 60., 10., 1.])
+    off = correct(L, tokens, passes, painted, known)
+    assert off[0, 0, 3, 3] > -15 and off[0, 0, 9, 12] < -30 and off[0, 1, 3, 3].abs() > 5
+
+
+def test_ink_keeps_its_lightness_whatever_was_learned():
+    L, tokens, painted = small_page()
+    known = torch.zeros(1, 4, 16, 16); known[..., 3, 3] = torch.tensor([50., 60., 10., 1.])
+    lesson = take_lesson(L, tokens, painted * 0, known)
+    off = lambda passes: correct(L, tokens, torch.full_like(L, passes), painted, 0 * known, [lesson])
+    assert off(.7)[:, 0].abs().max() == 0 < off(1.)[:, 0].abs().max() and off(.7)[:, 1:].abs().max() > 0
+
+
+def test_lessons_are_short_and_points_grow_with_the_page():
+    L, tokens, painted = torch.rand(1, 1, 320, 320), torch.rand(1, 8, 10, 10), torch.rand(1, 3, 40, 40)
+    assert len(take_lesson(L, tokens, painted, torch.ones(1, 4, 40, 40)).look) == 1000
+    assert hint_sheet([(500, 900, (1, 2, 3))], (2000, 3500)).getbbox() == (490, 890, 511, 911)
+
+
+def test_a_reference_is_studied_as_the_page_is_coloured(flow, page):
+    printed = page.convert("L")
+    assert flow.study(page, printed).off[:, 0].abs().mean() < 2  # what is known is known under the ink
+    for options in (dict(vivid=1.5), dict(mood="night"), dict(variant=2)):
+        shown, studied = (flow.colorize(printed, reference=o, **options).image.tobytes() for o in (page, flow.study(page, printed, **options)))
+        assert shown == studied, options
+
+
+def test_a_leading_page_is_studied_as_its_chapter_is_coloured(tmp_path, flow):
+    lead, bw = draw_page(11, size=SIZE).color, draw_page(12, size=SIZE).color.convert("L")
+    (tmp_path/"in").mkdir(); lead.save(tmp_path/"in/p1.png"); bw.save(tmp_path/"in/p2.png")
+    assert colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", consistent=True, vivid=1.5) == (2, 0)
+    assert load_page(tmp_path/"out/p2.png").tobytes() == flow.colorize(bw, reference=lead, vivid=1.5).image.tobytes()

@@ -3,17 +3,18 @@ import tracemalloc
 from functools import cache
 from types import SimpleNamespace
 
-import pytest, torch, torch.nn.functional as F
+import numpy as np, pytest, torch, torch.nn.functional as F
 from hypothesis import given, settings, strategies as st
 
+from dualflow.attention import AttentionModel, TokenBlock, colour_detail
 from dualflow.colorizers import compose, transmission
 from dualflow.augmentation import scan
 from dualflow.core import into_gamut, load_page, page_lab, page_lightness, working_page, working_size
 from dualflow.drawing import draw_page
 from dualflow.evaluation import zone_and_borders
-from dualflow.fusion import PAPER, find_paper, flow_along, harmonise, settle, straightness, upsample_guided
-from dualflow.metrics import seam_index
-from dualflow.printing import STYLES, print_lightness
+from dualflow.fusion import PAPER, Painted, find_paper, finish_page, flow_along, harmonise, merge_colorizations, settle, straightness, upsample_guided
+from dualflow.metrics import bleed, colour_accuracy, colourfulness, paper_tint, seam_index
+from dualflow.printing import STYLES, print_lightness, tone_dots
 from dualflow.splitting import Region, cut_patches
 from dualflow.streaming import working_halves
 from kornia.color import rgb_to_lab
@@ -203,3 +204,92 @@ def test_straight_is_straight_at_any_angle(slope):
     assert straightness(((line > 20) & (line < 26)).numpy()) > .95               # a gutter: both sides count as one direction
     assert straightness((line + 6 * torch.sin(x / 3) > 40).numpy()) < .6         # a hedge
     assert straightness(((y - 80)**2 + (x - 80)**2 < 7**2).numpy()) < .7        # a curl
+
+
+def test_patches_that_overlap_are_brought_to_agree():
+    "What lies within a patch is its own; what two patches say of one place brings them closer."
+    patches, page = torch.zeros(2, 3, 40, 40), torch.zeros(1, 3, 40, 60)
+    patches[0, 1, 12:28, 12:28] = 10
+    assert harmonise(patches[:1], [(0, 0)], page).abs().max() < 1e-4
+    left, right = harmonise(patches, [(0, 0), (0, 20)], page)[:, 1]
+    assert left < -.05 and right > .05
+
+
+def test_a_fused_page_stays_light_and_says_where_it_was_moved():
+    "A patch whose rim is too dark is lightened, but to white at most; towards its edge the page was moved less."
+    patch = torch.zeros(1, 3, 96, 96); patch[:, 0] = 50; patch[:, 0, 12:-12, 12:-12] = 100
+    fused = merge_colorizations(Painted(patch, [(0, 0)], torch.full((1, 1, 128, 128), 100.)), torch.tensor([100., 0, 0]).view(1, 3, 1, 1).expand(-1, -1, 32, 32))
+    assert fused.offsets[0, 0] > 20 and 0 <= fused.colour[:, 0].min() and fused.colour[:, 0].max() <= 100
+    assert fused.moved[0, 0, 40, 40] == pytest.approx(fused.offsets.norm().item()) and fused.moved[0, 0, 40, 95] < .2 * fused.moved[0, 0, 40, 40]
+
+
+def test_white_stays_white_beside_a_colour():
+    "Without an outline between them a grey takes on the colour beside it; white does not."
+    colour = torch.zeros(1, 3, 64, 64); colour[:, 1, :, 32:] = 40
+    tint = lambda L: settle(torch.cat([torch.full_like(colour[:, :1], L), colour[:, 1:]], 1), torch.full((1, 1, 64, 64), 100.))[0, 1, :, :32].mean()
+    assert tint(100.) < .8 * tint(60.)
+
+
+def test_flow_fades_as_it_is_told():
+    ones = torch.ones(1, 1, 4, 5)
+    assert torch.allclose(flow_along(50 * ones, ones, .5 * ones, 1., fade=1.), ones / 3, atol=1e-4)
+
+
+def test_where_nothing_is_alike_nearness_decides():
+    "A black line between two coarse cells, one a little darker than the other."
+    guide = torch.full((1, 1, 8, 16), 100.); guide[..., 8] = 0
+    assert upsample_guided(torch.tensor([0., 1.]).view(1, 1, 1, 2), guide)[..., 8].mean() == pytest.approx(.5, abs=.2)
+
+
+def test_a_page_is_finished_without_a_tint_on_its_paper():
+    "Faint colour on white goes, a gate that is nearly sure is taken for sure."
+    L = torch.full((1, 1, 32, 32), 100.)
+    faint = torch.tensor([97., 2, 3]).view(1, 3, 1, 1).expand(-1, -1, 16, 16)
+    assert page_lab(finish_page(faint, torch.ones_like(L), L))[:, 1:].abs().max() < .5
+    dots = finish_page(faint * 0 + torch.tensor([60., 0, 0]).view(1, 3, 1, 1), torch.full_like(L, .15), L * .2)
+    assert page_lightness(dots).mean() == pytest.approx(60, abs=.5)
+
+
+def test_paper_reaches_to_the_ink_and_no_farther():
+    page = framed()
+    paper, dark = find_paper(page), F.avg_pool2d(page, 2) < 10
+    assert not paper[dark].any() and (paper[0, 0, 100, :9] == 1).all()
+
+
+def test_the_last_cells_count_and_lightness_is_no_colour_detail():
+    assert AttentionModel(dim=32, depth=1, heads=2, widths=(8, 8)).predict(Image.new("L", (100, 90))).importance.shape == (6, 7)
+    lab = torch.cat([torch.rand(1, 1, 64, 64) * 100, torch.full((1, 2, 64, 64), 30.)], 1)
+    assert colour_detail(lab).max() < 1e-4
+
+
+def test_the_weights_shown_are_those_used():
+    torch.manual_seed(0)
+    block, x = TokenBlock(16, 2), torch.randn(1, 16, 3, 4)
+    tokens = (x + block.place(x)).flatten(2).transpose(1, 2)
+    tokens = tokens + block.out((block.weights(x) @ block._qkv(tokens)[2]).transpose(1, 2).flatten(2))
+    assert torch.allclose(block(x).flatten(2).transpose(1, 2), tokens + block.mlp(block.norm2(tokens)), atol=1e-5)
+
+
+def test_dots_stand_where_pitch_and_angle_put_them():
+    grey = torch.full((1, 1, 96, 96), 50.)
+    for pitch, angle, step in ((8., 0., (0, 8)), (6., 0., (0, 6)), (8 / 2**.5, 45., (4, 4))):
+        dots = tone_dots(grey, pitch, angle)[0, 0, 16:-16, 16:-16]
+        again = lambda dy, dx: (dots[dy:, dx:] - dots[:64 - dy, :64 - dx]).abs().mean()
+        assert again(*step) < .02 < .1 < again(0, 3 if angle else int(pitch) // 2)
+    page = print_lightness(page_lab(draw_page(3, size=(192, 256)).color)[:, :1], "lineart", sigma=.8), print_lightness(page_lab(draw_page(3, size=(192, 256)).color)[:, :1], "lineart", sigma=1.6)
+    assert page[0].ink.mean() < page[1].ink.mean()
+
+
+def test_measures_say_what_their_names_say():
+    true, zone = draw_page(11, size=(96, 128)).color, np.zeros((128, 96), bool)
+    zone[:64] = True
+    made = true.copy(); made.paste("red", (0, 0, 96, 64))
+    row = colour_accuracy(made, true, zone)
+    assert row["psnr_priority"] < 20 < row["psnr_fill"] and row["ciede2000_fill"] == 0 < row["ciede2000_priority"]
+    red = torch.zeros(1, 3, 8, 8); red[:, 0] = 1
+    assert colourfulness(red) == pytest.approx(.3 * (255**2 + 127.5**2)**.5, abs=.1)
+    page = torch.full((1, 3, 16, 64), 40.); page[..., 32:] = 80; page[:, 1:] = 0
+    right, wrong = page.clone(), page.clone(); right[:, 1, :, 32:] = wrong[:, 1, :, 48:] = 30
+    assert bleed(right, right) == 0 < 5 < bleed(wrong, right)
+    straw = torch.zeros(1, 3, 4, 4); straw[:, 0] = 97; straw[:, 2, :2] = 40
+    assert paper_tint(straw, straw) == 0

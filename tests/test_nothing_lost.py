@@ -1,19 +1,22 @@
 "Whatever is named, linked, damaged, too large or in the way: originals stay, no page is missed in silence, and a command ends in one line."
 import io, json, os, shutil, signal, subprocess, sys, zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import pypdfium2 as pdfium
 import pytest
 from PIL import Image
 
 from dualflow import cli
 from dualflow.alignment import match_features
 from dualflow.books import check_output, colour_book, place_pages
-from dualflow.core import DualflowError, PageError, picture_file, save_page
+from dualflow.core import DualflowError, PageError, load_page, picture_file, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
+from dualflow.evaluation import save_rows
 from dualflow.metrics import colour_accuracy
-from dualflow.sources import Source, find_pages, list_archive
+from dualflow.sources import Source, find_pages, list_archive, pair_pages, render_pdf
 from dualflow.streaming import shard_dataset
 
 
@@ -221,3 +224,43 @@ def test_a_closed_pipe_and_a_closed_terminal(tmp_path, small):
 
 def test_launchers_that_say_half(tmp_path):
     for o in ({"RANK": ""}, {"WORLD_SIZE": "2"}): assert dualflow("colorize", "--help", env=os.environ | o).returncode == 0
+
+
+def test_places_are_apart_on_every_disk():
+    "Also on one that does not tell A from a, or takes 255 bytes a name."
+    places = place_pages([Source(Path("b.cbz"), o) for o in ("a.png", "A.webp", "é" * 200 + ".png")], Path("b.cbz"))
+    assert len({str(o).casefold() for o in places}) == 3 and all(len(o.name.encode()) < 240 for o in places)
+
+
+def test_a_protected_output_stays(tmp_path, monkeypatch):
+    for o in ("in.png", "out.png"): Image.new("L", (8, 8)).save(tmp_path/o)
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "out.png" and access(path, mode))
+    with pytest.raises(DualflowError, match="out.png: is protected from writing"): check_output(tmp_path/"in.png", tmp_path/"out.png", [Source(tmp_path/"in.png")])
+
+
+def test_what_is_hidden_is_no_page(tmp_path):
+    for o in ("p1.png", ".p1.png", "__MACOSX/p1.png", ".thumbs/p2.png"): save_page(Image.new("L", (4, 4)), tmp_path / "in" / o)
+    with zipfile.ZipFile(tmp_path / "b.cbz", "w") as z:
+        for o in ("p1.png", "__MACOSX/._p1.png", "a/.p2.png"): z.writestr(o, b"")
+    assert [o.file.name for o in find_pages(tmp_path / "in")] == ["p1.png"] and [o.member for o in list_archive(tmp_path / "b.cbz")] == ["p1.png"]
+
+
+def test_a_pdf_of_any_size_is_drawn_in_bounds(tmp_path, monkeypatch):
+    Image.new("RGB", (300, 400), "tan").save(tmp_path / "b.pdf", resolution=72)
+    monkeypatch.setattr("dualflow.sources.MAX_PIXELS", 150_000)
+    assert load_page(render_pdf(tmp_path / "b.pdf", 1)).size == (300, 400)
+    pages = pdfium.PdfDocument.new(); pages.new_page(2000, 3000); pages.save(tmp_path / "large.pdf")
+    w, h = load_page(render_pdf(tmp_path / "large.pdf", 1)).size
+    assert 140_000 < w * h <= 150_000
+    monkeypatch.setattr("dualflow.sources.MAX_PIXELS", 100_000)
+    with pytest.raises(PageError, match="300 x 400 pixels, more than the limit"): render_pdf(tmp_path / "b.pdf", 1)
+
+
+def test_two_files_of_one_name_are_two_pages():
+    pairs = pair_pages([Source(Path(o), chapter="ch") for o in ("p1.png", "p1.jpg")])
+    assert len(pairs) == 2 and len({o[1] for o in pairs}) == 2 and all(list(o[2]) == ["color"] for o in pairs)
+
+
+def test_rows_may_say_more_than_the_first(tmp_path):
+    assert save_rows([{"a": 1}, {"a": 2, "b": 3}], tmp_path/"rows.csv").read_text().split() == ["a,b", "1,", "2,3"]

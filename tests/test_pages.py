@@ -7,6 +7,8 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from dualflow.core import DualflowError, PageError, load_page, page_lightness, save_page, write_aside
+from dualflow.drawing import draw_page
+from dualflow.pipeline import has_colour
 
 GREY = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))  # (48, 64), dark to light
 
@@ -126,3 +128,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         with pytest.raises(DualflowError, match="format"): save_page(Image.new("RGB", (4, 4)), tmp_path / name)
     (tmp_path / "blocked").write_text("a file where a folder should be")
     with pytest.raises(DualflowError, match="cannot be written"): save_page(Image.new("RGB", (4, 4)), tmp_path / "blocked" / "p.png")
+
+
+def test_jpegs_are_good_and_yellowed_paper_is_no_colour(tmp_path):
+    page = draw_page(3, size=(192, 256)).color
+    page.save(tmp_path / "75.jpg")
+    assert save_page(page, tmp_path / "p.jpg").stat().st_size > 1.3 * (tmp_path / "75.jpg").stat().st_size
+    yellowed = Image.merge("RGB", [page.convert("L").point(lambda v, k=k: int(v * k)) for k in (1, .95, .8)])
+    assert has_colour(page) and not has_colour(yellowed)

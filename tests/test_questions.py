@@ -114,3 +114,12 @@ def test_true_colours_where_it_asks_are_worth_more(flow, comics, style):
         gains["asked"].append(near(hints=true_hints(true, places_to_ask(bw))) - base)
     gains = {k: sum(o) / len(o) for k, o in gains.items()}
     assert gains["asked"] > 1.1 * gains["random"] > 0, gains
+
+
+def test_no_place_is_asked_about_twice_and_paper_is_apart():
+    assert sorted(most_telling(torch.ones(3, 3), torch.ones(3), 9)) == [0, 1, 2]  # though one answer tells of all
+    page = torch.full((1, 1, 700, 500), 100.)
+    for top in (20, 360): page[..., top:top + 320, 20:480] = 0; page[..., top + 3:top + 317, 23:477] = 60
+    guide, weight, _ = as_places(page)
+    assert (guide.flatten()[weight == 0] == -50).all() and (weight == 0).any() and guide.flatten()[weight > .9].min() > 0
+    assert as_places(torch.rand(1, 1, 3000, 800) * 100)[0].numel() < 1700

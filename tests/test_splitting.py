@@ -236,3 +236,9 @@ def test_routers_side_by_side(flow):
     assert at["none"]["area"] == 0 and at["all"]["area"] == 1 and at["oracle"]["detail"] >= max(at[k]["detail"] for k in ("random", "sobel", "learned"))
     assert at["all"]["gmac"] == pytest.approx(count_macs(flow.colorize, pages[0].convert("L"), 1, importance=torch.ones(1, 1)), rel=1e-3)  # counted, not reckoned
     assert routers_table(rows).count("\n") == len(rows) + 1 and len(plot_routers(rows).axes[0].lines) == len(rows) - 2
+
+
+def test_patches_of_a_larger_budget_go(tmp_path):
+    page = AttentionMap(torch.rand(20, 20), None, 1., (320, 320), Image.new("L", (320, 320)))
+    assert len(save_attention_patches(page, tmp_path, budget=.9)) > len(few := save_attention_patches(page, tmp_path, budget=.4))
+    assert len(list((tmp_path/"important").glob("*.png"))) == len(few)

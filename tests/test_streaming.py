@@ -9,8 +9,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from dualflow import cli
-from dualflow.augmentation import cut_view
-from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, grey_image, save_page
+from dualflow.augmentation import Recipe, cut_view, print_views, scan
+from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, grey_image, page_lightness, save_page
 from dualflow.dataset import DatasetLoader, Page, PageRecord
 from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
@@ -355,3 +355,22 @@ def test_bench():
     lines = bench_streaming(30, (48, 64))
     assert lines["pages"] == "30 of 48 x 64" and {"  resident after 3 pages", "  resident after 30 pages"} < set(lines)
     assert all(float(v.split()[0]) > 0 for k, v in lines.items() if v.endswith("pages/s"))
+
+
+def test_halves_are_flipped_together():
+    page = draw_page(3, size=(320, 448)).color.convert("L").convert("RGB")
+    for seed in range(6):
+        rgb, L, _ = cut_view(page, page.convert("L"), np.random.default_rng(seed), 64)
+        assert (page_lightness(Image.fromarray(rgb.permute(1, 2, 0).numpy()))[0] - L).abs().max() < 1
+
+
+def test_a_recipe_is_followed():
+    "Vivid, lighter or darker, turned, noisy: each for itself."
+    rgb = torch.from_numpy(np.array(draw_page(3, size=(64, 64)).color)).permute(2, 0, 1)[None]
+    made = lambda **o: print_views((rgb, torch.zeros(1, 1, 64, 64), torch.tensor([Recipe(**o)], dtype=torch.float32)))
+    L, true = made()
+    assert torch.allclose(made(vivid=1.2)[1][:, 1:3], 1.2 * true[:, 1:3], atol=1e-3)
+    assert torch.allclose(made(tone=2)[1][:, :1], (true[:, :1] / 100).clamp(0, 1)**2 * 100, atol=.1)
+    assert torch.allclose(made(turn=90)[1][0, 1], torch.rot90(true[0, 1]), atol=1.) or torch.allclose(made(turn=90)[1][0, 1], torch.rot90(true[0, 1], -1), atol=1.)
+    noisy = scan(torch.full((1, 1, 64, 64), 50.), 1, 2, 0)
+    assert noisy.std() == pytest.approx(2, abs=.2)

@@ -1,5 +1,5 @@
 "From a folder of pages to weights and back: every command in turn, and training that really learns and really resumes."
-import json, shutil, warnings
+import json, os, shutil, warnings
 from pathlib import Path
 
 import pytest
@@ -7,14 +7,15 @@ import torch
 from fastai.callback.core import Callback
 
 from commands import command
-from dualflow import cli
+from dualflow import cli, runs
+from dualflow.attention import AttentionOutput, colour_detail
 from dualflow.core import DualflowError, Workspace, load_page, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
-from dualflow.colorizers import COLOURING, InkGate, Networks
+from dualflow.colorizers import COLOURING, GUESSED, InkGate, Networks
 from dualflow.pipeline import DualFlow
 from dualflow.runs import PRESETS, Keep, train_stage
-from dualflow.training import GATE_RATE, TRAINS, DualFlowTrainer, stage_learner, true_places
+from dualflow.training import GATE_RATE, TRAINS, DualFlowTrainer, colour_loss, stage_learner, true_places
 from dualflow.versions import Versions, digest
 from dualflow.views import page_loaders
 
@@ -459,3 +460,68 @@ def test_a_run_that_went_wrong_stops_and_keeps_the_last_good_state(dataset, tmp_
     state = torch.load(space.checkpoints / "attention.pt", weights_only=True)
     assert state["epoch"] == 1 and all(torch.isfinite(o).all() for o in state["model"].values())
     assert len((space.logs / "attention.csv").read_text().split()) == 2
+
+
+def flat(*lab, side=16): return torch.tensor(lab).view(1, -1, 1, 1).expand(-1, -1, side, side)
+
+
+def test_losses_are_those_stated():
+    "In lightness (2 * 10 + 10^2 / 5) / 10; in chroma (1 + 60 / 30) * 60^2 / 15 / 10."
+    ink = torch.ones(1, 1, 16, 16)
+    assert colour_loss(flat(60., 0., 0.), ink, flat(50., 0., 0.)) == pytest.approx(4, rel=.01) and colour_loss(flat(50., 0., 0.), ink, flat(50., 60., 0.)) == pytest.approx(72, rel=.01)
+
+
+def test_importance_is_learned_in_its_unit_and_the_gate_where_it_is_dark():
+    torch.manual_seed(0)
+    nets = Networks(**PRESETS["nano"]["networks"])
+    truth = torch.cat([50 * torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64), torch.full((2, 1, 64, 64), 100.)], 1); truth[:, 4, :, :32] = 20
+    detail = colour_detail(truth[:, :3])
+    loss = lambda scale: DualFlowTrainer(nets, ("attention",)).loss_parts(dict(attention=AttentionOutput(scale * detail, torch.zeros(2, 3, 4, 4), None)), truth)["importance"]
+    assert loss(1) < loss(.2) and loss(1) < loss(5)
+    def gate(left, right):
+        logits = torch.cat([torch.full((2, 1, 64, 32), o) for o in (left, right)], 3)
+        return DualFlowTrainer(nets, ("gate",)).loss_parts(dict(gate_logits=logits), truth)["gate"].item()
+    assert gate(0., 0.) == pytest.approx(gate(0., -9.)) and gate(0., 0.) < gate(-9., 0.)
+
+
+def test_a_view_is_coloured_as_if_it_were_alone_and_the_secondary_told_so():
+    torch.manual_seed(0)
+    trainer, known = DualFlowTrainer(Networks(**PRESETS["nano"]["networks"]), ("gate", "primary", "secondary")).eval(), []
+    torch.nn.init.normal_(trainer.nets.primary.unet.head.weight, std=.1)
+    trainer.nets.secondary.register_forward_hook(lambda m, args, out: known.append(args[3]))
+    L = 100 * torch.nn.functional.interpolate(torch.rand(2, 1, 16, 16), size=(256, 256))
+    with torch.no_grad(): whole, again, *alone = trainer(L), trainer(L), *(trainer(o[None]) for o in L)
+    assert whole["patches"] == again["patches"] and torch.allclose(whole["primary"], torch.cat([o["primary"] for o in alone]), atol=1e-2)
+    i, t, l = whole["patches"][-1]
+    shown = known[0][i, :, t // 8:t // 8 + 24, l // 8:l // 8 + 24]
+    assert torch.allclose(shown[:3], torch.nn.functional.avg_pool2d(whole["primary"][-1], 4), atol=1e-3) and (shown[3] == GUESSED).all()
+
+
+def test_a_recipe_has_its_own_settings_for_a_stage(tmp_path, monkeypatch):
+    class Stop(Exception): pass
+    asked = []
+    def loaders(*args): asked.append(args); raise Stop
+    monkeypatch.setattr(runs, "page_loaders", loaders)
+    for stage in ("attention", "primary"):
+        with pytest.raises(Stop): train_stage(stage, tmp_path, "small")
+    (_, views, size, batch, *_, panels, _), (_, views2, size2, batch2, *_, panels2, _) = asked
+    assert (views, size, batch, panels) == (800, 512, 16, .5) and (views2, size2, batch2, panels2) == (800, 512, 8, 0)
+
+
+def test_training_begins_only_where_it_can_be_kept(dataset, monkeypatch):
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "checkpoints" and access(path, mode))
+    with pytest.raises(DualflowError, match="checkpoints: is protected from writing"): train_stage("attention", dataset, "nano", epochs=1, views=8)
+
+
+def test_version_1000_is_newer_than_999(tmp_path):
+    for o in ("999", "1000"): (tmp_path / f"attention/{o}").mkdir(parents=True); (tmp_path / f"attention/{o}/attention.safetensors").touch()
+    assert Versions(tmp_path).names("attention") == ["999", "1000"] and Versions(tmp_path).choose(["attention"]) == {"attention": "1000"}
+
+
+def test_a_run_with_another_version_begins_again(dataset, tmp_path, capsys):
+    shutil.copytree(dataset, data := tmp_path / "work/dataset")
+    train = lambda stage, **options: train_stage(stage, data, "nano", epochs=1, views=8, device="cpu", **options)["versions"]
+    for stage in ("attention", "attention", "primary"): train(stage)
+    assert train("primary", resume=True, attention="001") == {"primary": "002"} and "beginning again" in capsys.readouterr().out
+    assert Versions(tmp_path / "work/models").record("primary", "002")["trained_with"] == {"attention": "001"}

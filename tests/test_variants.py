@@ -1,4 +1,6 @@
 "Variants: other pages that could be, in livelier colours, each thing in one piece, and the same ones whenever they are asked for."
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from dualflow.palette import mean_paint, nearest_paint, paint_box
 from dualflow.pipeline import EMBEDDED, DualFlow
 from dualflow.printing import manga_bw
 from dualflow.runs import PRESETS
-from dualflow.variants import chance, draw_paints
+from dualflow.variants import chance, draw_paints, vary
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**31))
@@ -114,3 +116,14 @@ def test_the_embedded_palette_has_learned():
     "Its record of views is not empty, and its weights are whole."
     weights = load_file(EMBEDDED / "palette.safetensors")
     assert weights["palette.views"] > 1000 and all(o.float().isfinite().all() for o in weights.values())
+
+
+def test_white_is_not_varied_and_lightness_stays_in_range():
+    rng = torch.Generator().manual_seed(0)
+    colour = torch.tensor([100., 0, 0]).view(1, 3, 1, 1).repeat(1, 1, 64, 64)
+    colour[..., 16:] = torch.tensor([91., 10, 20]).view(1, 3, 1, 1); colour[..., 40:] = torch.tensor([2., 5, 5]).view(1, 3, 1, 1)
+    scores = 3 * torch.randn(1, len(paint_box()), 16, 16, generator=rng)
+    seen = SimpleNamespace(tokens=torch.randn(1, 8, 4, 4, generator=rng))
+    varied = vary(colour, torch.full((1, 1, 64, 64), 100.), seen, None, lambda *_: scores, 1)
+    assert torch.allclose(varied[..., :8], colour[..., :8], atol=.5) and (varied - colour)[0, 1:, :, 24:].abs().mean() > 2
+    assert 0 <= varied[:, 0].min() and varied[:, 0].max() <= 100
