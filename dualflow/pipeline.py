@@ -21,7 +21,7 @@ from PIL import Image
 
 from .attention import AttentionMap
 from .colorizers import GUESSED, Networks, transmission
-from .core import TOKEN, WORKING_HEIGHT, DualflowError, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page, working_size
+from .core import TOKEN, WORKING_HEIGHT, DualflowError, PageError, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page, working_size
 from .fusion import PAPER, Fused, Painted, check_coherence, find_paper, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, read_mood, set_mood, take_lesson
 from .splitting import PATCH, Regions, extract_regions
@@ -150,7 +150,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
     ) -> Lesson: # For `colorize(reference=...)`
         "Print a coloured page like another, colour it, and learn from the difference. Raises `PageError` if it cannot be read, or has no colours."
         name, color, height = color, load_page(color), options.get("height", WORKING_HEIGHT)
-        if not has_colour(color): raise PageError(name if isinstance(name, (str, Path)) else "reference", "is not in colour; there is nothing to follow")
+        if not has_colour(color, 1.): raise PageError(name if isinstance(name, (str, Path)) else "reference", "is not in colour; there is nothing to follow")
         color = color.resize(working_size(color.size, height), Image.Resampling.LANCZOS)  # dots and lines as thick as on any page
         like = working_page(page_lightness(load_page(like)), height)[0]
         result = self.colorize(grey_image(print_alike(color, like)), **options)

@@ -37,8 +37,8 @@ def render_pdf(
                 (pw, ph), (l, b, r, t) = scan.get_px_size(), scan.get_bounds()
                 if pw * ph > MAX_PIXELS: raise PageError(f"{file}:{number}", f"holds a picture of {pw} x {ph} pixels, more than the limit of {MAX_PIXELS:,}")
                 if (r - l) * (t - b) > .5 * w * h: dpi = 72 * (pw * ph / ((r - l) * (t - b)))**.5
-            scale = min(dpi / 72, (MAX_PIXELS / (w * h))**.5)
-            while math.ceil(scale * w) * math.ceil(scale * h) > MAX_PIXELS: scale *= 1 - 1e-5  # sides are rounded up
+            scale = min(dpi / 72, (MAX_PIXELS / (w * h))**.5) * (1 - 1e-6)  # sides are rounded up
+            while math.ceil(scale * w) * math.ceil(scale * h) > MAX_PIXELS: scale *= 1 - 1e-5
             return png(page.render(scale=scale).to_pil())
     except (OSError, IndexError, pdfium.PdfiumError) as e: raise PageError(f"{file}:{number}", f"cannot be drawn ({e}); copy the PDF again from where it came") from None
 

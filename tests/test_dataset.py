@@ -15,7 +15,7 @@ from dualflow.core import DualflowError, PageError, Workspace, grey_image, load_
 from dualflow.dataset import SCHEMA, DatasetLoader, _style_for, create_dataset, drop_maps, file_name, held_out, read_record, read_records
 from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
-from dualflow.sources import find_pages, png
+from dualflow.sources import Source, find_pages, pair_key, png
 from dualflow.streaming import fingerprint
 
 ROOT = Path(__file__).parents[1]
@@ -500,7 +500,7 @@ def test_colouring_what_people_bring(tmp_path, flow, capsys):
     out = capsys.readouterr()
     assert "10 of 11 pages written" in out.out and "bomb.png" in out.err and "limit" in out.err
     names = {o.relative_to(tmp_path / "out").as_posix() for o in (tmp_path / "out").rglob("*.png")}
-    assert {"p.png", "p_2.png", "evil/out.png", "evil/abs.png", "evil/win.png", "evil/a/p.png", "evil/b/p.png", "book/001.png", "book/002.png"} <= names and len(names) == 10
+    assert {"p.png", "p_jpg.png", "evil/out.png", "evil/abs.png", "evil/win.png", "evil/a/p.png", "evil/b/p.png", "book/001.png", "book/002.png"} <= names and len(names) == 10
     assert set(tmp_path.parent.iterdir()) == around and {o.name for o in tmp_path.iterdir()} == {"mine", "out"}
     for book, count in (("evil.cbz", 5), ("book.pdf", 2)):
         assert colorize(mine / book, tmp_path / "book.cbz") == 0
@@ -573,3 +573,14 @@ def test_other_pixels_under_the_same_names_are_other_pages(tmp_path):
         create_dataset(tmp_path / "mine", tmp_path / "d")
         prints.append(fingerprint(tmp_path / "d"))
     assert prints[0]["pages"] == prints[1]["pages"] and prints[0]["sha256"] != prints[1]["sha256"]
+
+
+def test_a_series_keeps_its_last_letter():
+    chapter = lambda name: pair_key(Source(Path(name), chapter="b"))[0]
+    assert [chapter(o) for o in ("strip01.png", "camp1.png", "cam1.png")] == ["b/strip", "b/camp", "b/cam"]
+    assert [chapter(o) for o in ("E18P03.png", "p3.png", "moon_07.png", "page_001.png", "ch2p05.png", "map-p3.png")] == ["b/E18", "b", "b/moon", "b", "b/ch2", "b/map"]
+
+
+def test_a_split_is_one_of_two(tmp_path):
+    save_page(PAGES[0], tmp_path / "mine/p.png"); create_dataset(tmp_path / "mine", tmp_path / "d")
+    with pytest.raises(DualflowError, match="'val' is neither train nor valid"): DatasetLoader(tmp_path / "d", "val")

@@ -307,3 +307,26 @@ def test_a_leading_page_is_studied_as_its_chapter_is_coloured(tmp_path, flow):
     (tmp_path/"in").mkdir(); lead.save(tmp_path/"in/p1.png"); bw.save(tmp_path/"in/p2.png")
     assert colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", consistent=True, vivid=1.5) == (2, 0)
     assert load_page(tmp_path/"out/p2.png").tobytes() == flow.colorize(bw, reference=lead, vivid=1.5).image.tobytes()
+
+
+def test_paint_is_what_covers(flow, page):
+    "A sheet without a transparent place says nothing, and the fringe of a soft brush is no paint."
+    for o in (page.convert("RGBA"), Image.new("RGBA", page.size, (0, 0, 0, 200))):
+        with pytest.raises(DualflowError, match="cover all of the page"): flow.colorize(page, hints=o)
+    hard, fringe = (Image.new("RGBA", page.size) for _ in range(2))
+    ImageDraw.Draw(fringe).ellipse((40, 40, 160, 160), fill=(0, 255, 0, 100))
+    for o in (hard, fringe): ImageDraw.Draw(o).ellipse((90, 90, 110, 110), fill=(200, 40, 40, 255))
+    assert flow.colorize(page, hints=fringe).image.tobytes() == flow.colorize(page, hints=hard).image.tobytes()
+    assert fringe.getpixel((50, 100))[3] == 100  # what is given stays as it is
+
+
+def test_moods_are_words():
+    assert torch.equal(read_mood("Night"), read_mood("night")) and torch.equal(read_mood("RED"), read_mood("red"))
+
+
+def test_a_reference_has_colours_and_may_be_a_file(tmp_path, flow, page):
+    page.save(tmp_path / "p.png"); page.convert("L").save(tmp_path / "grey.png")
+    for o in (page.convert("L"), tmp_path / "grey.png"):
+        with pytest.raises(DualflowError, match="not in colour"): flow.colorize(page.convert("L"), reference=o)
+    a, b = flow.study(page, page.convert("L")), flow.study(tmp_path / "p.png", tmp_path / "grey.png")
+    assert torch.equal(a.off, b.off)

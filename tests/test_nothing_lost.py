@@ -264,3 +264,105 @@ def test_two_files_of_one_name_are_two_pages():
 
 def test_rows_may_say_more_than_the_first(tmp_path):
     assert save_rows([{"a": 1}, {"a": 2, "b": 3}], tmp_path/"rows.csv").read_text().split() == ["a,b", "1,", "2,3"]
+
+
+def test_a_zip_says_what_cannot_be_had_from_it(tmp_path, small, flow, capsys):
+    data = io.BytesIO(); small[0].convert("L").save(data, "PNG")
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(tmp_path/"book.cbz", "w") as z:
+        for name, o in (("1.png", data.getvalue()), ("2.png", b"of before"), ("2.png", data.getvalue()), ("ch2.cbz", b"")): z.writestr(name, o)
+    with zipfile.ZipFile(tmp_path/"empty.cbz", "w") as z: z.writestr("notes.txt", "")
+    assert run("colorize", "--input", tmp_path/"book.cbz", "--output", tmp_path/"out.cbz") == 1
+    told = capsys.readouterr()
+    assert "book.cbz:2.png: there are 2 files" in told.err and "book.cbz:ch2.cbz: an archive within" in told.err and "2 of 2 pages written" in told.out
+    with zipfile.ZipFile(tmp_path/"out.cbz") as z: assert z.namelist() == ["1.png", "2.png"]
+    assert run("colorize", "--input", tmp_path/"empty.cbz", "--output", tmp_path/"no.cbz") == 1 and "no pages in it" in capsys.readouterr().err and not (tmp_path/"no.cbz").exists()
+
+
+def test_a_link_to_itself_stops_nothing(tmp_path, small, flow, capsys):
+    grey(tmp_path/"in"/"1.png", small[0])
+    try: (tmp_path/"in"/"2.png").symlink_to("2.png")
+    except OSError: pytest.skip("no links on this disk")
+    assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out") == 1
+    assert "2.png" in capsys.readouterr().err and [o.name for o in (tmp_path/"out").iterdir()] == ["1.png"]
+    small[1].save(tmp_path/"in"/"1.png")
+    assert create_dataset(tmp_path/"in", tmp_path/"dataset")["done"] == {"B/W made": 1, "left out": 1}
+
+
+def test_a_page_keeps_its_name_beside_another_of_the_same_stem(tmp_path):
+    pages = [Source(tmp_path/o) for o in ("p1.jpg", "p1.png", "P1.webp", "p2.jpg")]
+    assert [o.as_posix() for o in place_pages(pages, tmp_path)] == ["p1_jpg.png", "p1.png", "P1_webp.png", "p2.png"]
+
+
+def test_a_page_in_colour_is_kept_wherever_it_is_alone(tmp_path, small, flow):
+    (tmp_path/"in").mkdir(); small[0].save(tmp_path/"in"/"1.png")
+    assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out") == 0
+    assert np.array_equal(np.asarray(load_page(tmp_path/"out"/"1.png")), np.asarray(small[0]))
+    assert run("colorize", "--input", tmp_path/"in"/"1.png", "--output", tmp_path/"one.png") == 0 and not np.array_equal(np.asarray(load_page(tmp_path/"one.png")), np.asarray(small[0]))
+
+
+def test_a_book_is_described_wherever_that_stands(tmp_path, small, flow):
+    data = io.BytesIO(); small[0].convert("L").save(data, "PNG")
+    with zipfile.ZipFile(tmp_path/"book.cbz", "w") as z: z.writestr("Book/01.png", data.getvalue()); z.writestr("Book/comicinfo.xml", "<ComicInfo/>")
+    assert run("colorize", "--input", tmp_path/"book.cbz", "--output", tmp_path/"out.cbz") == 0
+    with zipfile.ZipFile(tmp_path/"out.cbz") as z: assert z.read("ComicInfo.xml") == b"<ComicInfo/>"
+    damaged = bytearray((tmp_path/"book.cbz").read_bytes()); damaged[damaged.find(b"<ComicInfo/>") + 1] ^= 1
+    (tmp_path/"book.cbz").write_bytes(damaged)
+    assert run("colorize", "--input", tmp_path/"book.cbz", "--output", tmp_path/"out.cbz") == 1
+    with zipfile.ZipFile(tmp_path/"out.cbz") as z: assert z.namelist() == ["Book/01.png"]
+
+
+def test_a_reference_that_is_gone_costs_no_page(tmp_path, small, flow):
+    grey(tmp_path/"in"/"1.png", small[0])
+    told = []
+    assert colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", on_error=told.append, references=[Source(tmp_path/"gone.png")]) == (1, 0)
+    assert len(told) == 1 and "gone.png" in str(told[0]) and (tmp_path/"out"/"1.png").is_file()
+
+
+def test_a_folder_goes_on_where_it_stopped(tmp_path, small, flow, capsys):
+    for i, o in enumerate(small[:2]): grey(tmp_path/"in"/f"{i}.png", o)
+    args = "colorize", "--input", tmp_path/"in", "--output", tmp_path/"out", "--resume"
+    assert run(*args) == 0
+    (tmp_path/"out"/"0.png").unlink(); Image.new("L", (3, 3)).save(tmp_path/"out"/"1.png")
+    assert run(*args) == 0 and "1 of 2 pages written" in (said := capsys.readouterr().out) and "1 there already" in said
+    assert load_page(tmp_path/"out"/"0.png").size == small[0].size and load_page(tmp_path/"out"/"1.png").size == (3, 3)
+    assert run(*args[:-1]) == 0 and load_page(tmp_path/"out"/"1.png").size == small[1].size
+    assert run("colorize", "--input", tmp_path/"in"/"0.png", "--output", tmp_path/"0.png", "--resume") == 1 and "--resume" in capsys.readouterr().err
+
+
+def test_what_a_killed_run_left_goes_a_day_later(tmp_path, small, flow):
+    data = io.BytesIO(); small[0].convert("L").save(data, "PNG")
+    with zipfile.ZipFile(tmp_path/"b[1].cbz", "w") as z: z.writestr("01.png", data.getvalue())
+    old, new, other = (tmp_path/o for o in (".o[1]-0123abcd.cbz", ".o[1]-0123abce.cbz", ".o1-0123abcd.cbz"))
+    for o in (old, new, other): o.touch()
+    for o in (old, other): os.utime(o, (0, 0))
+    assert run("colorize", "--input", tmp_path/"b[1].cbz", "--output", tmp_path/"o[1].cbz") == 0
+    assert not old.exists() and new.exists() and other.exists()
+
+
+def test_an_option_that_is_empty_is_told(tmp_path, capsys):
+    for o in ("--input", "--mood", "--reference"):
+        with pytest.raises(SystemExit): run("colorize", "--input", tmp_path, "--output", tmp_path/"o", o, "")
+        assert f"{o} is empty" in capsys.readouterr().err
+
+
+def test_no_name_moves_the_cursor(tmp_path, small, flow, capsys):
+    try: grey(tmp_path/"in"/"a\n\x1b[31mb.png", small[0])
+    except OSError: pytest.skip("no such names on this disk")
+    (tmp_path/"in"/"c\nd.png").write_bytes(b"")
+    assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out") == 1
+    said = capsys.readouterr()
+    assert "\\n\\x1b[31mb" in said.out and "\x1b" not in said.out + said.err and said.err.count("\n") == 1
+
+
+def test_an_interrupt_that_a_library_takes_for_an_error(capsys):
+    @cli.command()
+    def work():
+        try: signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt: raise RuntimeError("cannot be imported") from None
+    assert work([]) == 130 and capsys.readouterr().err == "stopped\n" and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_picture_that_moves_is_no_page(tmp_path):
+    for name in ("a.gif", "b.webp", "c.png"):
+        Image.new("L", (8, 8)).save(tmp_path/name, save_all=True, append_images=[Image.new("L", (8, 8), 200)], duration=100)
+        with pytest.raises(PageError, match=f"{name}: holds 2 pages"): load_page(tmp_path/name)

@@ -136,3 +136,15 @@ def test_jpegs_are_good_and_yellowed_paper_is_no_colour(tmp_path):
     assert save_page(page, tmp_path / "p.jpg").stat().st_size > 1.3 * (tmp_path / "75.jpg").stat().st_size
     yellowed = Image.merge("RGB", [page.convert("L").point(lambda v, k=k: int(v * k)) for k in (1, .95, .8)])
     assert has_colour(page) and not has_colour(yellowed)
+
+
+@pytest.mark.parametrize("top", [255, 1023, 4095, 65535])
+def test_deep_pages_use_the_bits_they_have(top):
+    deep = Image.fromarray((GREY / 252 * top).astype(np.uint16))
+    assert np.abs(np.array(load_page(saved(deep, "PNG")))[..., 0] - GREY / 252 * 255).max() <= 1
+
+
+def test_a_profile_of_inks_is_not_kept_with_a_page_in_rgb(tmp_path):
+    for mode, kept in (("CMYK", False), ("L", False), ("RGB", True)):
+        page = load_page(saved(Image.new(mode, (8, 8)), "JPEG", icc_profile=b"profile"))
+        assert ("icc_profile" in page.info) == kept, mode

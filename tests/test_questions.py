@@ -83,7 +83,8 @@ def test_answers_move_it_on():
     moved = places_to_ask(bw, 3, hints=sheet)
     assert not set(moved) & set(asked[:3]) and set(moved) & set(asked[3:])
     assert places_to_ask(bw, 3, hints=Image.new("RGBA", bw.size)) == places_to_ask(bw, 3, hints=[]) == asked[:3]
-    assert places_to_ask(bw, 3, hints=Image.new("RGBA", bw.size, "tan"))  # all is known: still no error
+    sheet = Image.new("RGBA", bw.size, "tan"); sheet.putpixel((0, 0), (0, 0, 0, 0))
+    assert places_to_ask(bw, 3, hints=sheet)  # all is known: still no error
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (3, 500), (700, 5), (33, 41)])
