@@ -58,6 +58,6 @@ def vary(
     scores, painted, light = palette(seen, L), F.avg_pool2d(colour, 4), F.avg_pool2d(guide, 4)
     drawn = draw_paints(scores, seen.tokens, light, variant)
     bare, white = ((light - 80) / 15).clamp(0, 1), ((painted[:, :1] * light / 100 - 90) / 6).clamp(0, 1)
-    change = torch.cat([bare * (drawn - mean_paint(scores))[:, :1], drawn[:, 1:] - painted[:, 1:]], 1) * (1 - white)
+    change = torch.cat([bare * (1 - white) * (drawn - mean_paint(scores))[:, :1], (1 - white) * drawn[:, 1:] - painted[:, 1:]], 1)
     varied = colour + upsample_guided(change, guide)
     return torch.cat([varied[:, :1].clamp(0, 100), varied[:, 1:]], 1)
