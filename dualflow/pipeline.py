@@ -216,8 +216,6 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         mark("fusion")
         return Result(done, seen, regions, gate, primary.colour, secondary, fused, marks)
 
-    __call__ = colorize
-
 # %% ../nbs/08_pipeline.ipynb #e5e1b759
 load_flow = lru_cache(DualFlow.from_pretrained)  # read once
 
