@@ -206,6 +206,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                'dualflow.core.page_lightness': ('core.html#page_lightness', 'dualflow/core.py'),
                                'dualflow.core.pick_device': ('core.html#pick_device', 'dualflow/core.py'),
                                'dualflow.core.picture_file': ('core.html#picture_file', 'dualflow/core.py'),
+                               'dualflow.core.ramp': ('core.html#ramp', 'dualflow/core.py'),
                                'dualflow.core.save_page': ('core.html#save_page', 'dualflow/core.py'),
                                'dualflow.core.to_image': ('core.html#to_image', 'dualflow/core.py'),
                                'dualflow.core.to_tensor': ('core.html#to_tensor', 'dualflow/core.py'),

@@ -7,8 +7,8 @@ Docs: https://dualflow.readthedocs.io/core.html.md"""
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'PAGE_ENDINGS', 'FORMATS', 'WORKING_HEIGHT', 'CELL', 'TOKEN', 'LONGEST', 'DualflowError', 'PageError',
            'load_page', 'to_tensor', 'to_image', 'page_lab', 'page_lightness', 'mean_chroma', 'grey_image',
-           'into_gamut', 'working_size', 'working_page', 'pick_device', 'half_precision', 'write_aside', 'picture_file',
-           'save_page', 'Workspace']
+           'into_gamut', 'ramp', 'working_size', 'working_page', 'pick_device', 'half_precision', 'write_aside',
+           'picture_file', 'save_page', 'Workspace']
 
 # %% ../nbs/00_core.ipynb #68432bc5
 import io, os, secrets, warnings
@@ -148,6 +148,14 @@ def into_gamut(
         fixed = lab_to_rgb(torch.cat([stray[:, :1], stray[:, 1:] * low], 1))
         rgb.permute(0, 2, 3, 1)[outside] = fixed[0, :, :, 0].T
     return rgb.clamp(0, 1)
+
+def ramp(
+    x: torch.Tensor,
+    low: float, # Up to here it is 0
+    high: float, # And from here 1
+) -> torch.Tensor: # 0..1
+    "A soft threshold: straight from 0 to 1 between two values."
+    return ((x - low) / (high - low)).clamp(0, 1)
 
 # %% ../nbs/00_core.ipynb #c0c3cacb
 WORKING_HEIGHT = 1408  # pixels; strokes are then 2 to 4 pixels thick, as in the training pages

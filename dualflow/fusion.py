@@ -19,7 +19,7 @@ from scipy.sparse import coo_array, diags_array
 from scipy.sparse.linalg import splu
 
 from .colorizers import compose, transmission
-from .core import into_gamut, to_image
+from .core import into_gamut, ramp, to_image
 from .splitting import feather
 
 # %% ../nbs/05_fusion.ipynb #c2889199
@@ -105,7 +105,7 @@ def settle(
 ) -> torch.Tensor: # (1, 3, H, W), its chroma even within outlines
     "Let each thing have one colour."
     painted, L = F.avg_pool2d(colour, 4), F.avg_pool2d(guide, 4)
-    chroma, white = painted[:, 1:], ((painted[:, :1] * L / 100 - 92) / 6).clamp(0, 1)
+    chroma, white = painted[:, 1:], ramp(painted[:, :1] * L / 100, 92, 98)
     settled = flow_along(L, chroma, (4 + chroma.norm(dim=1, keepdim=True) + 20 * white) / 6000, outline=1.)
     return torch.cat([colour[:, :1], colour[:, 1:] + upsample_guided(settled - chroma, guide)], 1)
 
@@ -202,7 +202,7 @@ def protect_paper(
     chroma: tuple = (5., 14.), # Chroma up to which colour is taken for paper, and from which it is meant
 ) -> torch.Tensor: # (B, 3, H, W)
     "Take the faint colour from what is almost white."
-    ramp, L = (lambda x, a, b: ((x - a) / (b - a)).clamp(0, 1)), lab[:, :1]
+    L = lab[:, :1]
     meant = ramp(lab[:, 1:].square().sum(1, keepdim=True).sqrt() / (1 + 7 * ramp(L, *white)), *chroma)
     return torch.cat([L, lab[:, 1:] * (1 - ramp(L, *light) * (1 - meant))], 1)
 
@@ -211,7 +211,7 @@ def decide(
     gate: torch.Tensor, # Probability that darkness is drawing, 0..1
 ) -> torch.Tensor: # 0..1, steeper
     "The gate as it is used on the page: strokes keep all of their ink, dots none."
-    return ((gate - .2) / .4).clamp(0, 1)  # surely tone up to .2, surely drawing from .6
+    return ramp(gate, .2, .6)  # surely tone up to the first, surely drawing from the second
 
 def finish_page(
     colour: torch.Tensor, # (1, 3, h, w), fused L̂ab

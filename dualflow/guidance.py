@@ -16,7 +16,7 @@ from pathlib import Path
 import torch, torch.nn.functional as F
 from PIL import Image, ImageColor, ImageDraw, ImageOps
 
-from .core import FORMATS, MAX_PIXELS, DualflowError, PageError, load_page, page_lab
+from .core import FORMATS, MAX_PIXELS, DualflowError, PageError, load_page, page_lab, ramp
 from .fusion import find_paper, flow_along
 from .printing import print_lightness
 
@@ -158,7 +158,7 @@ def correct(
     lessons: list[Lesson] = [], # Of other pages
 ) -> torch.Tensor: # (1, 3, h/8, w/8), what to add to `painted`
     "The error to expect at every place of a page, from those known here and on other pages."
-    bare, spotless, mask = ((F.avg_pool2d(passes, 8) - .8) / .15).clamp(0, 1), -F.max_pool2d(-passes, 8) > .8, known[:, 3:]
+    bare, spotless, mask = ramp(F.avg_pool2d(passes, 8), .8, .95), -F.max_pool2d(-passes, 8) > .8, known[:, 3:]
     known = torch.cat([torch.where(spotless, known[:, :1], painted[:, :1]), known[:, 1:]], 1)  # a hint that touches ink does not say how light paper is
     off = to_kin(L, tokens, painted, [take_lesson(L, tokens, painted, known), *lessons])
     off = off + to_neighbours(F.avg_pool2d(L, 8), (known[:, :3] - painted - off) * mask, mask)

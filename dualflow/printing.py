@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch, torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 
-from .core import page_lab
+from .core import page_lab, ramp
 
 # %% ../nbs/00b_printing.ipynb #e6060379
 def per_page(
@@ -52,7 +52,7 @@ def ink_lines(
     L = smooth_surfaces(L, 2., 4.) / 100
     S = (1 + p) * _blur(L, sigma) - p * _blur(L, 1.6 * sigma)
     ink = torch.tanh(phi * (epsilon - S)).clamp(0, 1)
-    return ink * ((_blur(ink, 3.) - .035) / .03).clamp(0, 1)
+    return ink * ramp(_blur(ink, 3.), .035, .065)
 
 # %% ../nbs/00b_printing.ipynb #02075852
 TONES = ((82, .0), (64, .12), (46, .25), (28, .42), (0, .60))  # lightness above which a tone covers this share of the paper

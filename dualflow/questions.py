@@ -12,7 +12,7 @@ import math
 
 import numpy as np, torch, torch.nn.functional as F
 
-from .core import load_page, page_lightness, working_page
+from .core import load_page, page_lightness, ramp, working_page
 from .fusion import find_paper, flow_along
 from .guidance import FADE, OUTLINE, hint_sheet
 
@@ -59,7 +59,7 @@ def as_places(
     light, paper = F.avg_pool2d(L, 8, ceil_mode=True), F.avg_pool2d(find_paper(L), 4, ceil_mode=True)
     side = math.ceil(math.sqrt(light.numel() / most))
     guide, lightest = F.max_pool2d(light.where(paper < .1, -50.), side, ceil_mode=True, return_indices=True)
-    free, white = 1 - F.avg_pool2d(paper, side, ceil_mode=True), ((guide - 97) / 2).clamp(0, 1)
+    free, white = 1 - F.avg_pool2d(paper, side, ceil_mode=True), ramp(guide, 97, 99)
     common = (white * free).sum() / free.sum().clamp(min=1e-6)
     weight = free * (1 - white * (1 - 3 * common).clamp(min=0))
     return guide, weight.flatten(), [(8 * (o % light.shape[-1]) + 4, 8 * (o // light.shape[-1]) + 4) for o in lightest.flatten().tolist()]

@@ -10,6 +10,7 @@ __all__ = ['chance', 'gumbel', 'draw_paints', 'vary']
 # %% ../nbs/05b_variants.ipynb #var00003
 import torch, torch.nn.functional as F
 
+from .core import ramp
 from .fusion import flow_along, upsample_guided
 from .palette import Palette, mean_paint
 
@@ -57,7 +58,7 @@ def vary(
     "Paint the page as it could be, too."
     scores, painted, light = palette(seen, L), F.avg_pool2d(colour, 4), F.avg_pool2d(guide, 4)
     drawn = draw_paints(scores, seen.tokens, light, variant)
-    bare, white = ((light - 80) / 15).clamp(0, 1), ((painted[:, :1] * light / 100 - 90) / 6).clamp(0, 1)
+    bare, white = ramp(light, 80, 95), ramp(painted[:, :1] * light / 100, 90, 96)
     change = torch.cat([bare * (1 - white) * (drawn - mean_paint(scores))[:, :1], (1 - white) * drawn[:, 1:] - painted[:, 1:]], 1)
     varied = colour + upsample_guided(change, guide)
     return torch.cat([varied[:, :1].clamp(0, 100), varied[:, 1:]], 1)
