@@ -10,6 +10,7 @@ __all__ = ['check_output', 'place_pages', 'colour_book']
 # %% ../nbs/08c_books.ipynb #books003
 import glob, os, time, zipfile
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -137,7 +138,8 @@ def colour_book(
     elif to_archive:
         files = gathered()
         for o in output.parent.glob(f".{glob.escape(output.stem[:60])}-????????{glob.escape(output.suffix)}"):  # left by a run that was killed
-            if time.time() - o.stat().st_mtime > 24 * 3600: o.unlink(missing_ok=True)
+            with suppress(OSError):  # it may be another's
+                if time.time() - o.stat().st_mtime > 24 * 3600: o.unlink()
         try:
             with write_aside(output) as aside:
                 with zipfile.ZipFile(aside, "w") as z:

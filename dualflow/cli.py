@@ -58,7 +58,7 @@ def command(*options):
                 from dualflow.core import DualflowError
                 if not isinstance(e, (DualflowError, OSError)): raise
                 text = f"{e.filename}: {e.strerror}" if getattr(e, "filename", None) else str(e)
-                print("error:", _message(text), file=sys.stderr)
+                _fail(_message(text))
                 return 1
             finally:
                 warnings.formatwarning = plain

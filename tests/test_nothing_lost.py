@@ -352,6 +352,8 @@ def test_no_name_moves_the_cursor(tmp_path, small, flow, capsys):
     assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out") == 1
     said = capsys.readouterr()
     assert "\\n\\x1b[31mb" in said.out and "\x1b" not in said.out + said.err and said.err.count("\n") == 1
+    assert run("colorize", "--input", tmp_path/"\x1b[31m.png", "--output", tmp_path/"o.png") == 1
+    assert "\\x1b[31m.png: there is no such file" in (said := capsys.readouterr().err) and "\x1b" not in said
 
 
 def test_an_interrupt_that_a_library_takes_for_an_error(capsys):
