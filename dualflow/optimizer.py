@@ -1,4 +1,4 @@
-"""Adam looks at one number at a time. A layer is not a bag of numbers, it is a matrix, and its step can be as well.
+"""Adam looks at one number at a time. A layer is not a bag of numbers but a matrix, and its step can be one too.
 
 Docs: https://dualflow.readthedocs.io/optimizer.html.md"""
 
