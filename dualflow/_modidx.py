@@ -435,6 +435,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                    'dualflow.pipeline.has_colour': ('pipeline.html#has_colour', 'dualflow/pipeline.py')},
             'dualflow.printing': { 'dualflow.printing.Printed': ('printing.html#printed', 'dualflow/printing.py'),
                                    'dualflow.printing.Printed.gate': ('printing.html#printed.gate', 'dualflow/printing.py'),
+                                   'dualflow.printing.Printed.image': ('printing.html#printed.image', 'dualflow/printing.py'),
                                    'dualflow.printing._blur': ('printing.html#_blur', 'dualflow/printing.py'),
                                    'dualflow.printing._screen': ('printing.html#_screen', 'dualflow/printing.py'),
                                    'dualflow.printing.ink_lines': ('printing.html#ink_lines', 'dualflow/printing.py'),

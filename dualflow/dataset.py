@@ -20,7 +20,7 @@ from pathlib import Path
 from PIL import Image
 
 from .alignment import align_pair
-from .core import DualflowError, PageError, Workspace, grey_image, load_page, mean_chroma, write_aside
+from .core import DualflowError, PageError, Workspace, load_page, mean_chroma, write_aside
 from .printing import STYLES, manga_bw
 from .sources import PAGE_ENDINGS, find_pages, pair_pages, png
 
@@ -126,7 +126,7 @@ def make_bw(
     style: str, # One of STYLES
 ) -> bytes: # PNG, 8-bit grey
     "The black-and-white half that a lone colour page gets."
-    return png(grey_image(manga_bw(color, style).L))
+    return png(manga_bw(color, style).image)
 
 def prepare_pair(
     name: str, # Of the pair's files

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 
 from .attention import FAR
 from .colorizers import compose, transmission
-from .core import grey_image, into_gamut, to_image
+from .core import into_gamut, to_image
 from .pipeline import DualFlow, Result
 from .printing import manga_bw
 
@@ -164,7 +164,7 @@ def show_prints(
     rank = lambda o: o.flatten().argsort().argsort().float()
     first = None
     for (top, below), (title, options) in zip(zip(*axes), prints.items()):
-        bw = grey_image(manga_bw(page, **options).L)
+        bw = manga_bw(page, **options).image
         importance = flow.nets.attention.predict(bw).importance
         first = rank(importance) if first is None else first
         top.imshow(bw, cmap="gray"); top.set_title(title, fontsize=9); below.imshow(importance, cmap="inferno")

@@ -20,7 +20,7 @@ from PIL import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
 from .augmentation import add_panels, cut_view
-from .core import DualflowError, PageError, Workspace, grey_image, load_page, working_size, write_aside
+from .core import DualflowError, PageError, Workspace, load_page, working_size, write_aside
 from .dataset import SCHEMA, DatasetLoader, PageRecord, write_json
 from .drawing import draw_page
 from .printing import STYLES, manga_bw
@@ -140,7 +140,7 @@ class ShardPage:
     @property
     def bw(self) -> Image.Image:
         "The stored original, or a print of the colour half in the record's style."
-        return self._half("bw").convert("L") if self.record.style == "original" else grey_image(manga_bw(self.color, self.record.style).L)
+        return self._half("bw").convert("L") if self.record.style == "original" else manga_bw(self.color, self.record.style).image
 
 class ShardPages(IterableDataset):
     "Streams the pages of shards, each once an epoch, in an order that depends on seed and epoch alone."

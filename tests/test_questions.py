@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 from kornia.metrics import psnr
 from PIL import Image
 
-from dualflow.core import DualflowError, PageError, grey_image, load_page, page_lightness, to_tensor
+from dualflow.core import DualflowError, PageError, load_page, page_lightness, to_tensor
 from dualflow.drawing import draw_page
 from dualflow.evaluation import true_hints
 from dualflow.printing import STYLES, manga_bw
@@ -15,7 +15,7 @@ from dualflow.questions import DOUBT, as_places, condition, error_correlation, m
 PAGE = draw_page(8)
 
 
-def printed(style, page=PAGE): return grey_image(manga_bw(page.color, style).L)
+def printed(style, page=PAGE): return manga_bw(page.color, style).image
 
 
 @settings(deadline=None, max_examples=30)

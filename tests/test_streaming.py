@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from dualflow import cli
 from dualflow.augmentation import Recipe, cut_view, print_views, scan
-from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, grey_image, page_lightness, save_page
+from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, page_lightness, save_page
 from dualflow.dataset import DatasetLoader, Page, PageRecord
 from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
@@ -26,7 +26,7 @@ def add_page(root, chapter, name, color, bw=None, style="original", ending="png"
     record = PageRecord(f"{chapter}__{name}", chapter, list(color.size), f"{chapter}__{name}.{ending}", f"{chapter}__{name}.png", style, {"color": {"file": "né à 京.png", "sha256": "0" * 64}})
     save_page(color, space.color/record.color)
     page = Page(record, space)
-    save_page(bw or grey_image(manga_bw(page.color, style).L), space.bw/record.bw)
+    save_page(bw or manga_bw(page.color, style).image, space.bw/record.bw)
     page.save()
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from commands import command
 from dualflow.colorizers import COLOURING, Networks
-from dualflow.core import DualflowError, grey_image, load_page, page_lab
+from dualflow.core import DualflowError, load_page, page_lab
 from dualflow.palette import mean_paint, nearest_paint, paint_box
 from dualflow.pipeline import EMBEDDED, DualFlow
 from dualflow.printing import manga_bw
@@ -51,7 +51,7 @@ def test_lots_go_with_what_is_there():
 
 @pytest.mark.parametrize("style", ("gray", "lineart"))
 def test_variants_differ_and_come_again(flow, page, style):
-    printed = grey_image(manga_bw(page, style).L)
+    printed = manga_bw(page, style).image
     plain, one, two, again = (flow.colorize(printed, variant=k).image for k in (0, 1, 2, 1))
     labs = {k: page_lab(o)[0] for k, o in dict(plain=plain, one=one, two=two).items()}
     assert one.tobytes() == again.tobytes() and one.size == printed.size
@@ -70,7 +70,7 @@ def test_variants_of_unknown_hands_have_more_kinds_of_colour(flow, comics):
         assert len(files) == 3
         kinds = {k: [] for k in range(3)}
         for file in files:
-            printed = grey_image(manga_bw(load_page(file), style).L)
+            printed = manga_bw(load_page(file), style).image
             for k in kinds: kinds[k].append(page_lab(flow.colorize(printed, variant=k, height=704).image)[0, 1:].flatten(1).std(1).norm().item())
         assert min(np.mean(kinds[1]), np.mean(kinds[2])) > np.mean(kinds[0]), (style, kinds)
 
