@@ -148,7 +148,6 @@ def colour_book(
                         try: z.writestr("ComicInfo.xml", Source(input, about).read())
                         except PageError as e: fail(e)
                 if not written: raise DualflowError(f"{input}: no page could be coloured")
-        except OSError as e: trouble = DualflowError(f"{output}: cannot be written ({e.strerror or e}); make room, or choose another folder")
         except DualflowError as e: trouble = e
         if trouble and world > 1: list(files)  # the others wait to be heard
     else:

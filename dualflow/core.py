@@ -199,15 +199,17 @@ def half_precision(
 def write_aside(
     path, # Where the finished file will be
 ):
-    "Yield a temporary path beside `path` to write to; it takes the name `path` only if all went well."
+    "Yield a temporary path beside `path` to write to; it takes the name `path` only if all went well. Raises `DualflowError` where writing is impossible."
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem[:60]}-{secrets.token_hex(4)}{path.suffix}")
-    os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
-        yield aside
-        os.replace(aside, path)
-    finally: aside.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        try:
+            yield aside
+            os.replace(aside, path)
+        finally: aside.unlink(missing_ok=True)
+    except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); {'make room, or choose another folder' if e.strerror else 'choose another format'}") from None
 
 LONGEST = {"WEBP": 16383, "JPEG": 65535} # Side of a picture that the format can hold, pixels
 
@@ -228,9 +230,8 @@ def save_page(
 ) -> Path: # `path`
     "Write a picture atomically. Raises `DualflowError` where that is impossible."
     path = picture_file(path, image.size)
-    try:
-        with write_aside(path) as aside: image.save(aside, **({"quality": 95} if PAGE_ENDINGS[path.suffix.lower()] in LONGEST else {"compress_level": 4}))  # lossy, or PNG in half the time for a twentieth more bytes
-    except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); choose another {'folder' if e.strerror else 'format'}") from None
+    how = {"quality": 95} if PAGE_ENDINGS[path.suffix.lower()] in LONGEST else {"compress_level": 4}  # lossy, or PNG in half the time for a twentieth more bytes
+    with write_aside(path) as aside: image.save(aside, **how)
     return path
 
 # %% ../nbs/00_core.ipynb #90c773bb

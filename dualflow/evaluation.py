@@ -150,13 +150,11 @@ def save_rows(
 ) -> Path: # `path`
     "Write rows of measures for other programs to read. Raises `DualflowError` for another ending or where writing is impossible."
     path = table_file(path)
-    try:
-        with write_aside(path) as aside, open(aside, "w", newline="", encoding="utf-8") as f:
-            if path.suffix == ".json": json.dump(rows, f, indent=1, ensure_ascii=False)
-            else:
-                table = csv.DictWriter(f, list(dict.fromkeys(k for o in rows for k in o)))
-                table.writeheader(); table.writerows(rows)
-    except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); choose another folder") from None
+    with write_aside(path) as aside, open(aside, "w", newline="", encoding="utf-8") as f:
+        if path.suffix == ".json": json.dump(rows, f, indent=1, ensure_ascii=False)
+        else:
+            table = csv.DictWriter(f, list(dict.fromkeys(k for o in rows for k in o)))
+            table.writeheader(); table.writerows(rows)
     return path
 
 def picture_sheet(

@@ -91,27 +91,25 @@ def shard_dataset(
         if old: write_json(index, target/INDEX)  # before anything goes: no index may speak of shards that are gone
         for o in old: (target/Path(o["file"]).name).unlink(missing_ok=True)
     plan = [(split, i) for split, o in pages.items() for i in sorted(range(len(o)), key=lambda i: hashlib.sha256(o.records[i].name.encode()).digest())]
-    try:
-        for split in pages:
-            for o in target.glob(f".{split}-?????-????????.tar"): o.unlink()  # of a run that was cut off
-        while not index["complete"]:
-            split, first = plan[index["done"]][0], sum(o["pages"] for o in index["shards"])
-            shard = {"file": f"{split}-{sum(o['split'] == split for o in index['shards']):05}.tar", "split": split, "first": first, "pages": 0}
-            with write_aside(target/shard["file"]) as aside, tarfile.open(aside, "w") as tar:
-                while index["done"] < len(plan) and plan[index["done"]][0] == split and tar.offset < shard_mb * 1e6:
-                    page, trouble = pages[split][plan[index["done"]][1]], None
-                    try:
-                        for ending, data in _parts(page, quality).items():
-                            entry = tarfile.TarInfo(f"{first + shard['pages']:08}.{ending}"); entry.size = len(data)
-                            tar.addfile(entry, io.BytesIO(data))
-                        shard["pages"] += 1
-                    except PageError as e: trouble = e.reason; index["left_out"].append({"page": page.name, "reason": trouble})
-                    index["done"] += 1
-                    if on_page: on_page(index["done"], len(plan), page.name, trouble)
-            index["shards"].append(shard)
-            index["complete"] = index["done"] == len(plan)
-            write_json(index, target/INDEX)
-    except OSError as e: raise DualflowError(f"{target}: cannot be written ({e.strerror or e}); free some space or choose another folder, then run it again") from None
+    for split in pages:
+        for o in target.glob(f".{split}-?????-????????.tar"): o.unlink()  # of a run that was cut off
+    while not index["complete"]:
+        split, first = plan[index["done"]][0], sum(o["pages"] for o in index["shards"])
+        shard = {"file": f"{split}-{sum(o['split'] == split for o in index['shards']):05}.tar", "split": split, "first": first, "pages": 0}
+        with write_aside(target/shard["file"]) as aside, tarfile.open(aside, "w") as tar:
+            while index["done"] < len(plan) and plan[index["done"]][0] == split and tar.offset < shard_mb * 1e6:
+                page, trouble = pages[split][plan[index["done"]][1]], None
+                try:
+                    for ending, data in _parts(page, quality).items():
+                        entry = tarfile.TarInfo(f"{first + shard['pages']:08}.{ending}"); entry.size = len(data)
+                        tar.addfile(entry, io.BytesIO(data))
+                    shard["pages"] += 1
+                except PageError as e: trouble = e.reason; index["left_out"].append({"page": page.name, "reason": trouble})
+                index["done"] += 1
+                if on_page: on_page(index["done"], len(plan), page.name, trouble)
+        index["shards"].append(shard)
+        index["complete"] = index["done"] == len(plan)
+        write_json(index, target/INDEX)
     return index
 
 # %% ../nbs/01c_streaming.ipynb #d4e0a540
