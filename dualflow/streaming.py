@@ -194,23 +194,21 @@ class ShardPages(IterableDataset):
 
 # %% ../nbs/01c_streaming.ipynb #b1450b4a
 class ShardViews(IterableDataset):
-    "Square views of streamed pages, as `cut_view` gives them. Views of one page follow each other."
+    "Square views of streamed pages, one of each, as `cut_view` gives them."
     def __init__(self,
-        pages: ShardPages, # Its `chunk` should be the batch size divided by `per_page`
+        pages: ShardPages, # Its `chunk` should be the batch size
         size: int = 512, # Of a view, pixels, a multiple of 32
-        per_page: int = 1, # Views of each page: more of them save decoding, but make the views of a batch alike
         fixed: bool = False, # Styles in turn and no variation, as validation needs
         panels: float = 0, # Share of the views over which panels of others from the same chunk are laid
-    ): self.pages, self.size, self.per_page, self.fixed, self.panels = pages, size, per_page, fixed, panels
+    ): self.pages, self.size, self.fixed, self.panels = pages, size, fixed, panels
 
-    def __len__(self): return len(self.pages) * self.per_page
+    def __len__(self): return len(self.pages)
     def _cut(self, epoch):
         for page in self.pages:
             try: halves = working_halves(page)
             except PageError as e: warnings.warn(f"{e}; the page is left out"); continue
-            for i in range(self.per_page):
-                rng, style = np.random.default_rng((self.pages.seed, epoch, page.place, i)), (page.place + i) % len(STYLES) if self.fixed else None
-                yield page.place, cut_view(*halves, rng, self.size, style, vary=not self.fixed), rng
+            rng, style = np.random.default_rng((self.pages.seed, epoch, page.place)), page.place % len(STYLES) if self.fixed else None
+            yield page.place, cut_view(*halves, rng, self.size, style, vary=not self.fixed), rng
 
     def __iter__(self):
         epoch, seen = self.pages.at.tolist()

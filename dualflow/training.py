@@ -77,10 +77,9 @@ class DualFlowTrainer(nn.Module):
         nets: Networks,
         trains: tuple, # Names of networks: attention, palette, gate, primary, secondary
         drop_known: float = .35, # How often a patch is hidden from the secondary
-        turn: bool = True, # Turn hues at random while the colorizers learn
     ):
         super().__init__()
-        self.nets, self.trains, self.drop_known, self.turn = nets, trains, drop_known, turn
+        self.nets, self.trains, self.drop_known = nets, trains, drop_known
         self.reach = max(["attention", "palette", "gate", "primary", "secondary"].index(o) for o in trains)
         for name, net in nets.named_children(): net.requires_grad_(name in trains)
 
@@ -102,7 +101,7 @@ class DualFlowTrainer(nn.Module):
             out = dict(attention=attention)
             if self.reach == 1: out["scores"] = self.nets.palette(attention, L)
             if self.reach < 2: return out
-            angle = 2 * torch.pi * torch.rand(len(L), 1, 1, 1, device=L.device) * (self.training and self.turn)
+            angle = 2 * torch.pi * torch.rand(len(L), 1, 1, 1, device=L.device) * self.training  # hues are turned at random while the colorizers learn
             out["gate_logits"] = self.nets.gate.logits(L)
             gate = torch.sigmoid(out["gate_logits"] + 2)
             out["passes"] = transmission(L, gate)
