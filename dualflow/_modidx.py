@@ -197,6 +197,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                'dualflow.core.Workspace.create': ('core.html#workspace.create', 'dualflow/core.py'),
                                'dualflow.core.Workspace.model': ('core.html#workspace.model', 'dualflow/core.py'),
                                'dualflow.core._to_rgb': ('core.html#_to_rgb', 'dualflow/core.py'),
+                               'dualflow.core.check_number': ('core.html#check_number', 'dualflow/core.py'),
                                'dualflow.core.grey_image': ('core.html#grey_image', 'dualflow/core.py'),
                                'dualflow.core.half_precision': ('core.html#half_precision', 'dualflow/core.py'),
                                'dualflow.core.into_gamut': ('core.html#into_gamut', 'dualflow/core.py'),

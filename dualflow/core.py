@@ -6,14 +6,15 @@ Docs: https://dualflow.readthedocs.io/core.html.md"""
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'PAGE_ENDINGS', 'FORMATS', 'WORKING_HEIGHT', 'CELL', 'TOKEN', 'LONGEST', 'DualflowError', 'PageError',
-           'load_page', 'to_tensor', 'to_image', 'page_lab', 'page_lightness', 'mean_chroma', 'grey_image',
-           'into_gamut', 'ramp', 'working_size', 'working_page', 'pick_device', 'half_precision', 'write_aside',
-           'picture_file', 'save_page', 'Workspace']
+           'check_number', 'load_page', 'to_tensor', 'to_image', 'page_lab', 'page_lightness', 'mean_chroma',
+           'grey_image', 'into_gamut', 'ramp', 'working_size', 'working_page', 'pick_device', 'half_precision',
+           'write_aside', 'picture_file', 'save_page', 'Workspace']
 
 # %% ../nbs/00_core.ipynb #68432bc5
 import io, os, secrets, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,17 @@ class PageError(DualflowError):
     ):
         self.path, self.reason = str(path), reason
         super().__init__(f"{self.path}: {reason}")
+
+def check_number(
+    name: str, # What the number is called
+    value, # What was given for it
+    least: float,
+    most: float = float("inf"),
+    whole: bool = False,
+):
+    "Raise `DualflowError` for what is no number from `least` to `most`."
+    if not isinstance(value, Integral if whole else Real) or not least <= value <= most:
+        raise DualflowError(f"{name} {value!r} is not a {'whole ' * whole}number " + (f"of {least} or more" if most == float("inf") else f"from {least} to {most}"))
 
 # %% ../nbs/00_core.ipynb #8b090e49
 MAX_PIXELS = 100_000_000  # 100 megapixels: an A3 page at 600 dpi has 70

@@ -11,7 +11,6 @@ __all__ = ['EMBEDDED', 'CARD', 'load_flow', 'find_weights', 'Result', 'DualFlow'
 import json, time
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +20,7 @@ from PIL import Image
 
 from .attention import AttentionMap
 from .colorizers import GUESSED, Networks, transmission
-from .core import TOKEN, WORKING_HEIGHT, DualflowError, PageError, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page, working_size
+from .core import TOKEN, WORKING_HEIGHT, DualflowError, PageError, check_number, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page, working_size
 from .fusion import PAPER, Fused, Painted, check_coherence, find_paper, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, read_mood, set_mood, take_lesson
 from .splitting import PATCH, Regions, extract_regions
@@ -171,10 +170,8 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         reference=None, # A coloured page of the same work (a path or a PIL image), what `study` learned of one, or a list of these
     ) -> Result:
         "Colour one page. Raises `PageError` if it cannot be read."
-        if not 0 <= budget <= 1: raise DualflowError(f"budget {budget} is not a share between 0 and 1")
-        if not height >= TOKEN: raise DualflowError(f"height {height} is not {TOKEN} pixels or more")
-        if not 0 <= vivid <= 3: raise DualflowError(f"vivid {vivid} is not between 0 (grey) and 3 (garish)")
-        if not isinstance(variant, Integral) or not 0 <= variant < 2**63: raise DualflowError(f"variant {variant} is not 0, 1, 2, 3 or any whole number more, of 18 digits at most")
+        check_number("budget", budget, 0, 1); check_number("height", height, TOKEN); check_number("vivid", vivid, 0, 3)
+        check_number("variant", variant, 0, 2**63 - 1, whole=True)
         variant = int(variant)
         if variant and not self.nets.palette.views: raise DualflowError("these weights have no palette, from which variants are drawn; train it: dualflow-train-colorization --mode palette")
         mood = None if mood is None else read_mood(mood)

@@ -102,8 +102,9 @@ def test_a_strip_is_coloured_as_its_pages_are(flow):
 def test_the_report_is_about_the_page_that_is_seen(flow):
     page = load_page(SAMPLES[0]).resize((320, 448))
     assert flow.colorize(page, vivid=0).report["seam"] == pytest.approx(0, abs=.05) and flow.colorize(page, vivid=1).report["seam"] != flow.colorize(page, vivid=2).report["seam"]
-    with pytest.raises(DualflowError, match="threshold"): flow.colorize(page, threshold=-1)
-    with pytest.raises(DualflowError, match="height"): flow.colorize(page, height=0)
+    for option in ("budget", "threshold", "height", "vivid", "variant"):
+        for value in (-1, None, "much"):
+            with pytest.raises(DualflowError, match=option): flow.colorize(page, **{option: value})
 
 
 def test_help_imports_nothing_heavy_and_colouring_no_fastai(tmp_path):

@@ -226,6 +226,7 @@ def test_references_are_studied_once_for_each_style(flow, tmp_path, page, monkey
 def test_points_that_are_none_are_named():
     for point in ((float("inf"), 3, (1, 2, 3)), (3, 3, (float("inf"), 2, 3)), (3, 3, (float("nan"), 2, 3)), (3,), "x"):
         with pytest.raises(DualflowError, match="is not"): hint_sheet([point], SIZE)
+    with pytest.raises(DualflowError, match="neither"): hint_sheet(5, SIZE)
 
 
 def test_hint_sheets_of_other_kinds(tmp_path):

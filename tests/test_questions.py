@@ -99,6 +99,8 @@ def test_what_does_not_fit_is_told(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(PageError, match="broken.png"): places_to_ask(tmp_path / "broken.png")
     with pytest.raises(DualflowError, match="page is 40 x 60"): places_to_ask(Image.new("L", (40, 60)), hints=Image.new("RGBA", (30, 60)))
+    for n in (-1, 2.5, None):
+        with pytest.raises(DualflowError, match=f"n {n}"): places_to_ask(Image.new("L", (40, 60)), n)
 
 
 @pytest.mark.parametrize("style", ["gray", "lineart"])
