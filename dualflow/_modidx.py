@@ -429,7 +429,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                    'dualflow.pipeline.DualFlow.study': ('pipeline.html#dualflow.study', 'dualflow/pipeline.py'),
                                    'dualflow.pipeline.Result': ('pipeline.html#result', 'dualflow/pipeline.py'),
                                    'dualflow.pipeline.Result.report': ('pipeline.html#result.report', 'dualflow/pipeline.py'),
-                                   'dualflow.pipeline._same_page': ('pipeline.html#_same_page', 'dualflow/pipeline.py'),
+                                   'dualflow.pipeline._hint_planes': ('pipeline.html#_hint_planes', 'dualflow/pipeline.py'),
                                    'dualflow.pipeline._to_cells': ('pipeline.html#_to_cells', 'dualflow/pipeline.py'),
                                    'dualflow.pipeline.colorize_image': ('pipeline.html#colorize_image', 'dualflow/pipeline.py'),
                                    'dualflow.pipeline.find_weights': ('pipeline.html#find_weights', 'dualflow/pipeline.py'),

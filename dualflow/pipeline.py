@@ -9,7 +9,7 @@ __all__ = ['EMBEDDED', 'CARD', 'load_flow', 'find_weights', 'Result', 'DualFlow'
 
 # %% ../nbs/08_pipeline.ipynb #64e78368
 import json, time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -71,7 +71,7 @@ def _to_cells(importance, shape):
     if importance.ndim != 2 or not importance.numel(): raise DualflowError(f"an importance map is (h, w); this one is {tuple(importance.shape)}")
     return F.adaptive_avg_pool2d(importance.detach().float().cpu()[None], shape)[0]
 
-def _same_page(hints, size): # A hint sheet as (1, 3, H, W) Lab and (1, 1, H, W) mask
+def _hint_planes(hints, size): # A hint sheet as (1, 3, H, W) Lab and (1, 1, H, W) mask
     sheet = hint_sheet(hints, size)
     return page_lab(sheet), torch.from_numpy(np.array(sheet)[None, None, :, :, 3] > 0).float()
 
@@ -196,7 +196,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         L, (h, w), gate, tokens, light = seen.L, seen.shape, primary.gate, seen.out.tokens, primary.guide
         if variant: fused.colour = vary(fused.colour, light, seen.out, L, self.nets.palette, variant)
         fused.colour[:, 1:] *= vivid
-        told = L.new_zeros(1, 4, *secondary.shape[-2:]) if hints is None else known_colour(*_same_page(hints, image.size), transmission(L, gate), (h, w))
+        told = L.new_zeros(1, 4, *secondary.shape[-2:]) if hints is None else known_colour(*_hint_planes(hints, image.size), transmission(L, gate), (h, w))
         white, paper = L.new_tensor(PAPER).view(1, 3, 1, 1), torch.zeros_like(light)
         whole = ..., slice(-(-h // 2)), slice(-(-w // 2))  # of the page, without padding
         paper[whole] = find_paper(L[..., :h, :w])
@@ -207,8 +207,8 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
                    for o in (reference if isinstance(reference, (list, tuple)) else [reference] if reference is not None else [])]
         painted = F.avg_pool2d(fused.colour, 4)
         if lessons or told[:, 3:].any():
-            guided = fused.colour + (1 - paper) * upsample_guided(correct(L, tokens, transmission(L, gate), painted, told, lessons), light)
-            fused = replace(fused, colour=torch.cat([guided[:, :1].clamp(0, 100), guided[:, 1:]], 1))
+            fused.colour += (1 - paper) * upsample_guided(correct(L, tokens, transmission(L, gate), painted, told, lessons), light)
+            fused.colour[:, :1].clamp_(0, 100)
         done = finish_page(fused.colour[whole], gate[..., :h, :w], page_lightness(image).to(self.device))
         mark("fusion")
         return Result(done, seen, regions, gate, primary.colour, secondary, fused, marks)
