@@ -22,7 +22,7 @@ from .augmentation import turn_hue
 from .colorizers import COLOURING, GUESSED, Networks, compose, transmission
 from .core import CELL, half_precision
 from .optimizer import Muon
-from .palette import surprise
+from .palette import paint_loss
 from .splitting import PATCH, choose_patches
 from .streaming import ShardViews
 
@@ -138,7 +138,7 @@ class DualFlowTrainer(nn.Module):
             detail = colour_detail(lab)
             parts["importance"] = ranking_loss(out["attention"].importance, detail) + .1 * F.poisson_nll_loss(out["attention"].importance, detail, log_input=False)
             parts["plan"] = colour_loss(out["attention"].plan, true_passes, lab)
-        if "palette" in self.trains: parts["palette"] = surprise(out["scores"], truth)
+        if "palette" in self.trains: parts["palette"] = paint_loss(out["scores"], truth)
         if "gate" in self.trains:
             # Weighted by how dark a pixel is: on bare paper the gate has nothing to decide. Scanned pairs have no true gate.
             weight = (1 - L / 100) * (gate >= 0)

@@ -14,7 +14,7 @@ from dualflow.palette import mean_paint, nearest_paint, paint_box
 from dualflow.pipeline import EMBEDDED, DualFlow
 from dualflow.printing import manga_bw
 from dualflow.runs import PRESETS
-from dualflow.variants import chance, draw_paints, vary
+from dualflow.variants import draw_paints, random_fields, vary
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**31))
@@ -45,7 +45,7 @@ def test_lots_go_with_what_is_there():
     "Places whose tokens are alike share their luck, on this page and on another."
     kinds = torch.randn(2, 48, generator=torch.Generator().manual_seed(1))
     one, other = kinds[[0, 1, 0]].T[None, :, None], kinds[[1, 1, 0]].T[None, :, None]
-    a, b = chance(one, 5, 7)[0, :, 0], chance(other, 5, 7)[0, :, 0]
+    a, b = random_fields(one, 5, 7)[0, :, 0], random_fields(other, 5, 7)[0, :, 0]
     assert torch.allclose(a[:, 0], a[:, 2]) and torch.allclose(a[:, [1, 0]], b[:, [1, 2]], atol=1e-5) and (a[:, 0] - a[:, 1]).abs().max() > .3
 
 
