@@ -24,7 +24,7 @@ from .dataset import DatasetLoader
 from .drawing import draw_page
 from .metrics import bleed, colour_accuracy, count_macs, delta_e, palette_distance, paper_tint, peak_memory, seam_index
 from .pipeline import DualFlow
-from .printing import manga_bw
+from .printing import STYLES, manga_bw
 from .questions import places_to_ask
 from .sources import spread
 
@@ -94,7 +94,7 @@ def _studied(lessons, flow, reference, true, style, **options):
 def evaluate_dataset(
     flow: DualFlow,
     dataset_dir, # A dataset's folder
-    styles=("gray", "lineart", "screentone"),
+    styles=STYLES,
     pages: int = None, # At most so many pages, spread evenly
     on_page=None, # Called with (number, total, name)
     on_error=None, # Called with the `PageError` of a page that cannot be read, which is left out; none: it is raised
@@ -160,7 +160,7 @@ def save_rows(
 def picture_sheet(
     flow: DualFlow,
     dataset_dir, # A dataset's folder
-    styles=("gray", "lineart", "screentone"),
+    styles=STYLES,
     pages: int = 6, # At most so many, spread evenly
     height: int = 480, # Of each picture, pixels
     split: str = None, # "valid": the pages held out in training alone
