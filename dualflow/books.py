@@ -17,9 +17,9 @@ from pathlib import Path
 import torch.distributed as others
 from PIL import Image
 
-from .core import PAGE_ENDINGS, DualflowError, PageError, load_page, picture_file, save_page, write_aside
+from .core import PAGE_ENDINGS, DualflowError, PageError, load_page, picture_file, png, save_page, write_aside
 from .pipeline import DualFlow, has_colour
-from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source, png
+from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source
 
 # %% ../nbs/08c_books.ipynb #books006
 def check_output(

@@ -8,7 +8,7 @@ Docs: https://dualflow.readthedocs.io/core.html.md"""
 __all__ = ['MAX_PIXELS', 'PAGE_ENDINGS', 'FORMATS', 'WORKING_HEIGHT', 'CELL', 'TOKEN', 'LONGEST', 'DualflowError', 'PageError',
            'check_number', 'load_page', 'to_tensor', 'to_image', 'page_lab', 'page_lightness', 'mean_chroma',
            'grey_image', 'into_gamut', 'ramp', 'working_size', 'working_page', 'pick_device', 'half_precision',
-           'write_aside', 'picture_file', 'save_page', 'Workspace']
+           'write_aside', 'picture_file', 'png', 'save_page', 'Workspace']
 
 # %% ../nbs/00_core.ipynb #68432bc5
 import io, os, secrets, warnings
@@ -236,13 +236,20 @@ def picture_file(
     if max(size) > LONGEST.get(kind, max(size)): raise DualflowError(f"{path}: {size[0]} x {size[1]} pixels is more than a {kind} can hold ({LONGEST[kind]} a side); end the name in .png")
     return path
 
+def png(
+    image: Image.Image, # Any mode that PNG can hold
+) -> bytes:
+    "A picture as the contents of a PNG file."
+    data = io.BytesIO(); image.save(data, "PNG", compress_level=4)  # in half the time, for a twentieth more bytes
+    return data.getvalue()
+
 def save_page(
     image: Image.Image, # What to write
     path, # Where; the ending chooses the format
 ) -> Path: # `path`
     "Write a picture atomically. Raises `DualflowError` where that is impossible."
     path = picture_file(path, image.size)
-    how = {"quality": 95} if PAGE_ENDINGS[path.suffix.lower()] in LONGEST else {"compress_level": 4}  # lossy, or PNG in half the time for a twentieth more bytes
+    how = {"quality": 95} if PAGE_ENDINGS[path.suffix.lower()] in LONGEST else {"compress_level": 4}  # lossy, or PNG as `png` has it
     with write_aside(path) as aside: image.save(aside, **how)
     return path
 

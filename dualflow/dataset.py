@@ -20,9 +20,9 @@ from pathlib import Path
 from PIL import Image
 
 from .alignment import align_pair
-from .core import DualflowError, PageError, Workspace, load_page, mean_chroma, write_aside
+from .core import PAGE_ENDINGS, DualflowError, PageError, Workspace, load_page, mean_chroma, png, write_aside
 from .printing import STYLES, manga_bw
-from .sources import PAGE_ENDINGS, find_pages, pair_pages, png
+from .sources import find_pages, pair_pages
 
 # %% ../nbs/01_dataset.ipynb #dcd5ce04
 SCHEMA = 2
