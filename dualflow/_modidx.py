@@ -495,6 +495,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                   'dualflow.sources._hash_file': ('sources.html#_hash_file', 'dualflow/sources.py'),
                                   'dualflow.sources._hidden': ('sources.html#_hidden', 'dualflow/sources.py'),
                                   'dualflow.sources._natural': ('sources.html#_natural', 'dualflow/sources.py'),
+                                  'dualflow.sources._raise': ('sources.html#_raise', 'dualflow/sources.py'),
                                   'dualflow.sources._writable': ('sources.html#_writable', 'dualflow/sources.py'),
                                   'dualflow.sources.find_pages': ('sources.html#find_pages', 'dualflow/sources.py'),
                                   'dualflow.sources.list_archive': ('sources.html#list_archive', 'dualflow/sources.py'),

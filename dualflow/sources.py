@@ -97,17 +97,16 @@ def _natural(text): return [int(o) if o.isdecimal() else o.lower() for o in re.s
 
 def _hidden(path): return any(o.startswith((".", "__MACOSX")) and o not in (".", "..") for o in re.split(r"[/\\]", str(path)))
 
+def _raise(e): raise e
+
 def list_archive(
     file, # A CBZ, zip or PDF file
     chapter: str = None, # Its file name unless told
-    on_error=None, # Called with a `PageError` of what cannot be had from an archive that can be opened; raised if None
+    on_error=_raise, # Called with a `PageError` of what cannot be had from an archive that can be opened; raised unless told
 ) -> list[Source]: # In reading order (10 after 9)
     "The pages in an archive. Raises `PageError` if it is damaged, or holds none."
     file = Path(file)
-    def fail(reason, name=""):
-        e = PageError(f"{file}:{name}" if name else file, reason)
-        if on_error is None: raise e
-        on_error(e)
+    fail = lambda reason, name="": on_error(PageError(f"{file}:{name}" if name else file, reason))
     if (ending := file.suffix.lower()) in OTHER_BOOKS: raise PageError(file, f"{ending} files cannot be read; make a CBZ or a PDF of it")
     try:
         if ending == ".pdf":
@@ -134,22 +133,19 @@ def _files(folder, on_error, above=()):
 
 def find_pages(
     path, # A picture, a folder (searched through), a CBZ or a PDF
-    on_error=None, # Called with the `PageError` of an unreadable archive or folder; raised if None
+    on_error=_raise, # Called with the `PageError` of an unreadable archive or folder; raised unless told
 ) -> list[Source]: # In reading order
     "All pages at `path`. Raises `DualflowError` if there is nothing there."
     path = Path(path)
     if path.is_file(): return list_archive(path, on_error=on_error) if path.suffix.lower() in ARCHIVE_ENDINGS | OTHER_BOOKS else [Source(path, chapter=path.parent.name)]
     if not path.is_dir(): raise DualflowError(f"{path}: there is no such file or folder")
-    def fail(e):
-        if on_error is None: raise e
-        on_error(e)
     found = []
-    for file in sorted(_files(path, fail, (path.resolve(),)), key=_natural):
+    for file in sorted(_files(path, on_error, (path.resolve(),)), key=_natural):
         inside, ending = file.relative_to(path), file.suffix.lower()
         if ending in PAGE_ENDINGS.keys() | OTHER_PICTURES: found.append(Source(file, chapter="/".join(inside.parts[:-1]) or path.name))
         elif ending in ARCHIVE_ENDINGS | OTHER_BOOKS:
-            try: found += list_archive(file, "/".join((*inside.parts[:-1], file.stem)), fail)
-            except PageError as e: fail(e)
+            try: found += list_archive(file, "/".join((*inside.parts[:-1], file.stem)), on_error)
+            except PageError as e: on_error(e)
     return found
 
 def spread(
