@@ -231,7 +231,7 @@ def generate_attention(dataset_dir, budget, weights):
     flow, pages, failed = _load_flow(weights), DatasetLoader(dataset_dir), 0
     for i, page in enumerate(pages, 1):
         try: regions = save_attention_patches(flow.nets.attention.predict(page), budget=budget)
-        except PageError as e: failed += 1; print(f"error: {e}", file=sys.stderr, flush=True); continue
+        except PageError as e: failed += 1; _fail(e); continue
         page.record.attention_regions, page.record.attention_of = [asdict(o) for o in regions], page.stamp("bw")
         page.save()
         _say(i, len(pages), page.name, f"{len(regions)} regions")
@@ -289,7 +289,7 @@ def train(source_dir, **options):
     from dualflow.evaluation import evaluate_dataset, format_table, picture_sheet, save_rows
     space, split = Workspace(data), "valid" if len(DatasetLoader(data, "valid")) else None
     flow = _load_flow(space.models)
-    rows = evaluate_dataset(flow, data, pages=6, split=split, on_error=lambda e: print(f"error: {e}", file=sys.stderr))
+    rows = evaluate_dataset(flow, data, pages=6, split=split, on_error=_fail)
     print(format_table(rows))
     save_rows(rows, space.metrics/"evaluation.json")
     save_page(picture_sheet(flow, data, pages=4, split=split), space.visualization/"evaluation.jpg")
@@ -311,7 +311,7 @@ def evaluate(dataset_dir, weights, styles, pages, budget, vivid, variant, refere
     flow, options, failed = _load_flow(weights), dict(budget=budget, vivid=vivid, variant=variant, reference=references), []
     try: rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=_progress, on_error=failed.append, **options)
     finally: print("", file=sys.stderr)
-    for o in failed: print(f"error: {o}", file=sys.stderr)
+    for o in failed: _fail(o)
     print(format_table(rows))
     if save: save_rows(rows, save)
     if pictures: save_page(picture_sheet(flow, dataset_dir, styles, min(pages or 6, 6), **options), pictures)
