@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
-from dualflow.core import grey_image, save_page
+from dualflow.core import save_page
 from dualflow.printing import manga_bw
 
 HERE = Path(__file__).parent
@@ -25,7 +25,7 @@ def remake():
         text = file.read_text(encoding="utf-8").replace(folder, "drawn")
         file.write_text(text, encoding="utf-8")
     for n, (seed, style) in enumerate(zip((57, 39, 31), ("screentone", "lineart", "gray")), 1):
-        save_page(grey_image(manga_bw(draw_page(seed).color, style).L), HERE / "samples" / f"page_{n:02}.png")
+        save_page(manga_bw(draw_page(seed).color, style).image, HERE / "samples" / f"page_{n:02}.png")
 
 
 if __name__ == "__main__":

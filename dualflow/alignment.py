@@ -38,9 +38,7 @@ def ink_image(
     return ink / (ink.std() + 1e-3)
 
 # %% ../nbs/00c_alignment.ipynb #45a1708e
-def _scale(x, y): return np.diag([x, y, 1.])
-
-def _to(size, page): return _scale(*np.divide(size, page.size))  # pixels of `page` -> pixels of the page reduced to `size`
+def _to(size, page): return np.diag([*np.divide(size, page.size), 1.])  # pixels of `page` -> pixels of the page reduced to `size`
 
 def _map(matrix, points): return points @ matrix[:2, :2].T + matrix[:2, 2]
 

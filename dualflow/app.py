@@ -18,7 +18,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image, ImageDraw
 
-from .core import DualflowError, grey_image, load_page, save_page
+from .core import DualflowError, load_page, save_page
 from .drawing import draw_page
 from .explore import attention_image, plan_image, primary_image, regions_image, secondary_image
 from .pipeline import EMBEDDED, has_colour, load_flow
@@ -174,7 +174,7 @@ SAMPLES = EMBEDDED.parents[1]/"data"/"samples"
 def sample_pages() -> list: # PIL images
     "Pages to try: those of a checkout of the kit, or else drawn ones."
     if files := sorted(SAMPLES.glob("*.png"))[:6]: return [load_page(o) for o in files]
-    return [grey_image(manga_bw(draw_page(seed).color, style).L) for seed, style in ((3, "screentone"), (11, "lineart"), (24, "gray"))]
+    return [manga_bw(draw_page(seed).color, style).image for seed, style in ((3, "screentone"), (11, "lineart"), (24, "gray"))]
 
 SWATCHES = ["#c8324a", "#e8b38f", "#f2c84b", "#5f9e4a", "#4f8fd6", "#7a5bb0", "#8a5a38", "#f4efe6"]  # cloth, skin, hair, leaves, sky, dusk, wood, paper
 

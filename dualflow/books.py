@@ -17,9 +17,9 @@ from pathlib import Path
 import torch.distributed as others
 from PIL import Image
 
-from .core import PAGE_ENDINGS, DualflowError, PageError, load_page, picture_file, save_page, write_aside
+from .core import PAGE_ENDINGS, DualflowError, PageError, load_page, picture_file, png, save_page, write_aside
 from .pipeline import DualFlow, has_colour
-from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source, png
+from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source
 
 # %% ../nbs/08c_books.ipynb #books006
 def check_output(
@@ -95,10 +95,8 @@ def colour_book(
 ) -> tuple[int, int]: # Pages written and pages lost, by all processes
     "Colour a book. Raises `DualflowError` where its file cannot be written."
     (rank, world), places, to_archive = share, place_pages(pages, input), _to_archive(input)
-    to_study, lessons, written, lost, trouble = list(references), [], 0, 0, None
-    def fail(e):
-        nonlocal lost
-        lost += 1; on_error(e)
+    to_study, lessons, written, lost, trouble = list(references), [], 0, [], None
+    def fail(e): lost.append(e); on_error(e)
     if world > 1: others.init_process_group("gloo", timeout=timedelta(days=1))
 
     def finished():
@@ -148,7 +146,6 @@ def colour_book(
                         try: z.writestr("ComicInfo.xml", Source(input, about).read())
                         except PageError as e: fail(e)
                 if not written: raise DualflowError(f"{input}: no page could be coloured")
-        except OSError as e: trouble = DualflowError(f"{output}: cannot be written ({e.strerror or e}); make room, or choose another folder")
         except DualflowError as e: trouble = e
         if trouble and world > 1: list(files)  # the others wait to be heard
     else:
@@ -156,10 +153,9 @@ def colour_book(
             try: save_page(image, output/place if input.is_dir() else output)
             except DualflowError as e: fail(e); continue
             written += 1; say()
+    counts = [(written, len(lost))] * world
     if world > 1:
-        counts = [None] * world
-        others.all_gather_object(counts, (written, lost))
-        written, lost = map(sum, zip(*counts))
+        others.all_gather_object(counts, counts[0])
         others.destroy_process_group()
     if trouble: raise trouble
-    return written, lost
+    return tuple(map(sum, zip(*counts)))

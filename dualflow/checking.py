@@ -141,7 +141,7 @@ def fix_dataset(
     mended = sum(o["kind"] == "info" for o in problems)
     for name, kinds in mend.items():
         try: _fix_page(Page(read_record(space.metadata/f"{name}.json"), space), kinds)
-        except (PageError, OSError): continue  # a half that nobody can make again is gone, too: validation goes on saying so
+        except (DualflowError, OSError): continue  # a half that nobody can make again is gone, too: validation goes on saying so
         mended += len(kinds)
     info = _read_json(space.info)
     left_out = info.get("left_out", []) if isinstance(info, dict) else []

@@ -180,14 +180,12 @@ class Networks(nn.Module):
 
     @classmethod
     def load(cls,
-        folder, # Where `<stage>.safetensors` are; {stage: folder} where they lie apart
-        stages=None, # Which to read; the others start untrained. None: those of `COLOURING`, and what else is there
-        **fresh, # How to build those others
+        folder, # Where `<stage>.safetensors` are, those of `COLOURING` and perhaps others; or {stage: folder} of the stages to read
+        **fresh, # How to build the networks of the other stages, which start untrained
     ) -> "Networks":
         "Read weights. Raises `DualflowError` if a file is missing, damaged or does not fit."
-        if stages is None and isinstance(folder, dict): stages = tuple(folder)
-        files = {o: Path(folder[o] if isinstance(folder, dict) else folder)/f"{o}.safetensors" for o in (STAGES if stages is None else stages)}
-        if stages is None: files = {k: o for k, o in files.items() if k in COLOURING or o.is_file()}
+        if not isinstance(folder, dict): folder = {o: folder for o in STAGES if o in COLOURING or (Path(folder)/f"{o}.safetensors").is_file()}
+        files = {k: Path(o)/f"{k}.safetensors" for k, o in folder.items()}
         config, tensors = dict(fresh), {}
         for stage, file in files.items():
             if not file.is_file(): raise DualflowError(f"{file}: no weights here; train the {stage} stage first")

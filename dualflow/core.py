@@ -6,14 +6,15 @@ Docs: https://dualflow.readthedocs.io/core.html.md"""
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'PAGE_ENDINGS', 'FORMATS', 'WORKING_HEIGHT', 'CELL', 'TOKEN', 'LONGEST', 'DualflowError', 'PageError',
-           'load_page', 'to_tensor', 'to_image', 'page_lab', 'page_lightness', 'mean_chroma', 'grey_image',
-           'into_gamut', 'ramp', 'working_size', 'working_page', 'pick_device', 'half_precision', 'write_aside',
-           'picture_file', 'save_page', 'Workspace']
+           'check_number', 'load_page', 'to_tensor', 'to_image', 'page_lab', 'page_lightness', 'mean_chroma',
+           'grey_image', 'into_gamut', 'ramp', 'working_size', 'working_page', 'pick_device', 'half_precision',
+           'write_aside', 'picture_file', 'png', 'save_page', 'Workspace']
 
 # %% ../nbs/00_core.ipynb #68432bc5
 import io, os, secrets, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,17 @@ class PageError(DualflowError):
     ):
         self.path, self.reason = str(path), reason
         super().__init__(f"{self.path}: {reason}")
+
+def check_number(
+    name: str, # What the number is called
+    value, # What was given for it
+    least: float,
+    most: float = float("inf"),
+    whole: bool = False,
+):
+    "Raise `DualflowError` for what is no number from `least` to `most`."
+    if not isinstance(value, Integral if whole else Real) or not least <= value <= most:
+        raise DualflowError(f"{name} {value!r} is not a {'whole ' * whole}number " + (f"of {least} or more" if most == float("inf") else f"from {least} to {most}"))
 
 # %% ../nbs/00_core.ipynb #8b090e49
 MAX_PIXELS = 100_000_000  # 100 megapixels: an A3 page at 600 dpi has 70
@@ -199,15 +211,17 @@ def half_precision(
 def write_aside(
     path, # Where the finished file will be
 ):
-    "Yield a temporary path beside `path` to write to; it takes the name `path` only if all went well."
+    "Yield a temporary path beside `path` to write to; it takes the name `path` only if all went well. Raises `DualflowError` where writing is impossible."
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem[:60]}-{secrets.token_hex(4)}{path.suffix}")
-    os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
-        yield aside
-        os.replace(aside, path)
-    finally: aside.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        try:
+            yield aside
+            os.replace(aside, path)
+        finally: aside.unlink(missing_ok=True)
+    except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); {'make room, or choose another folder' if e.strerror else 'choose another format'}") from None
 
 LONGEST = {"WEBP": 16383, "JPEG": 65535} # Side of a picture that the format can hold, pixels
 
@@ -222,15 +236,21 @@ def picture_file(
     if max(size) > LONGEST.get(kind, max(size)): raise DualflowError(f"{path}: {size[0]} x {size[1]} pixels is more than a {kind} can hold ({LONGEST[kind]} a side); end the name in .png")
     return path
 
+def png(
+    image: Image.Image, # Any mode that PNG can hold
+) -> bytes:
+    "A picture as the contents of a PNG file."
+    data = io.BytesIO(); image.save(data, "PNG", compress_level=4)  # in half the time, for a twentieth more bytes
+    return data.getvalue()
+
 def save_page(
     image: Image.Image, # What to write
     path, # Where; the ending chooses the format
 ) -> Path: # `path`
     "Write a picture atomically. Raises `DualflowError` where that is impossible."
     path = picture_file(path, image.size)
-    try:
-        with write_aside(path) as aside: image.save(aside, **({"quality": 95} if PAGE_ENDINGS[path.suffix.lower()] in LONGEST else {"compress_level": 4}))  # lossy, or PNG in half the time for a twentieth more bytes
-    except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); choose another {'folder' if e.strerror else 'format'}") from None
+    how = {"quality": 95} if PAGE_ENDINGS[path.suffix.lower()] in LONGEST else {"compress_level": 4}  # lossy, or PNG as `png` has it
+    with write_aside(path) as aside: image.save(aside, **how)
     return path
 
 # %% ../nbs/00_core.ipynb #90c773bb

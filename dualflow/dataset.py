@@ -20,9 +20,9 @@ from pathlib import Path
 from PIL import Image
 
 from .alignment import align_pair
-from .core import DualflowError, PageError, Workspace, grey_image, load_page, mean_chroma, write_aside
+from .core import PAGE_ENDINGS, DualflowError, PageError, Workspace, load_page, mean_chroma, png, write_aside
 from .printing import STYLES, manga_bw
-from .sources import PAGE_ENDINGS, find_pages, pair_pages, png
+from .sources import find_pages, pair_pages
 
 # %% ../nbs/01_dataset.ipynb #dcd5ce04
 SCHEMA = 2
@@ -47,9 +47,7 @@ def to_json(value) -> str: return json.dumps(value, indent=1, ensure_ascii=False
 
 def write_json(value, path):
     "Write `value` aside, then under its name. Raises `DualflowError` where that is impossible."
-    try:
-        with write_aside(path) as aside: aside.write_text(to_json(value), encoding="utf-8")
-    except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); make room, or choose another folder") from None
+    with write_aside(path) as aside: aside.write_text(to_json(value), encoding="utf-8")
 
 # %% ../nbs/01_dataset.ipynb #99f0cc18
 def migrate(
@@ -126,7 +124,7 @@ def make_bw(
     style: str, # One of STYLES
 ) -> bytes: # PNG, 8-bit grey
     "The black-and-white half that a lone colour page gets."
-    return png(grey_image(manga_bw(color, style).L))
+    return png(manga_bw(color, style).image)
 
 def prepare_pair(
     name: str, # Of the pair's files
@@ -251,8 +249,8 @@ def create_dataset(
     names = _Names(records)
     for i, (chapter, name, halves) in enumerate(pairs, 1):
         try: what, note = _add_pair(space, chapter, name, halves, style, records, names)
-        except (PageError, OSError) as e:
-            page, note = (e.path, e.reason) if isinstance(e, PageError) else (halves["color"].label, f"cannot be written ({e.strerror or e}); make room, and run the command again")
+        except (DualflowError, OSError) as e:
+            page, note = (e.path, e.reason) if isinstance(e, PageError) else (halves["color"].label, str(e))
             what = "left out"; leave(page, note)
         done[what] += 1
         if on_page: on_page(i, len(pairs), name, what, note)

@@ -13,8 +13,8 @@ __all__ = ['WIDE', 'TIMES', 'SKY', 'LIGHT', 'DAY', 'FLOOR', 'OUTDOORS', 'INDOORS
 # %% ../nbs/00a_decor.ipynb #e21b1c85
 import numpy as np
 
-from .canvas import Canvas, box, jitter, lit, mix, oval, ribbon
-from .creatures import GOLD, GREEN, PINE, RED, WHITE, WOOD, bench, blossom, boat, bush, car, cluster, duck, flower, lantern, palm, pine, pot, tree, umbrella
+from .canvas import RED, WHITE, Canvas, box, jitter, lit, mix, oval, ribbon
+from .creatures import GOLD, GREEN, PINE, WOOD, bench, blossom, boat, bush, car, cluster, duck, flower, lantern, palm, pine, pot, tree, umbrella
 
 # %% ../nbs/00a_decor.ipynb #4d672bb6
 WIDE = 2.4  # a place is one unit high and this wide
@@ -158,7 +158,7 @@ def market(g, rng, time):
         x, cloth = .08 + .8*k + rng.uniform(0, .06), jitter((RED, (70, 140, 180), (240, 160, 60), (110, 160, 100))[rng.integers(4)], rng)
         for post in (x + .04, x + .56): rect(g, post, .34, post + .025, .84, WOOD)
         for i in range(6): g.shape([(x + .04 + .0867*i, .3), (x + .04 + .0867*(i + 1), .3), (x + .1033*(i + 1), .42), (x + .0517*(2*i + 1), .45), (x + .1033*i, .42)], cloth if i % 2 else WHITE, .8, smooth=False)
-        fruit = ((240, 150, 50), (214, 60, 60), (130, 180, 80), GOLD)[rng.integers(4)]
+        fruit = ((240, 150, 50), RED, (130, 180, 80), GOLD)[rng.integers(4)]
         for i in range(11): g.shape(oval(x + .08 + .045*(i % 11), .655 - .02*(i % 2), .03, n=8), jitter(fruit, rng, 12), .8)
         rect(g, x, .67, x + .62, .84, WOOD, shade=.02)
         if time != "day": g.under(DAY).wash(oval(x + .31, .5, .22, .13), (255, 226, 140), .4); g.under(DAY).shape(oval(x + .31, .48, .035, .045, 8), (255, 240, 180))

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .canvas import Canvas, box, lit, oval
+from .canvas import WHITE, Canvas, box, lit, oval
 from .characters import MOODS, POSES, draw_figure, invent
-from .creatures import CREATURES, WHITE, ball, flower, pot
+from .creatures import CREATURES, ball, flower, pot
 from .decor import EFFECTS, INDOORS, OUTDOORS, WIDE, light_of
 
 # %% ../nbs/00a_drawing.ipynb #c6b1f524

@@ -19,12 +19,12 @@ from PIL import Image
 from kornia.metrics import psnr
 
 from .attention import SIMPLE_MAPS, colour_detail, detail_share
-from .core import WORKING_HEIGHT, DualflowError, PageError, grey_image, into_gamut, page_lab, page_lightness, to_tensor, working_page, working_size, write_aside
+from .core import WORKING_HEIGHT, DualflowError, PageError, into_gamut, page_lab, page_lightness, to_tensor, working_page, working_size, write_aside
 from .dataset import DatasetLoader
 from .drawing import draw_page
 from .metrics import bleed, colour_accuracy, count_macs, delta_e, palette_distance, paper_tint, peak_memory, seam_index
 from .pipeline import DualFlow
-from .printing import manga_bw
+from .printing import STYLES, manga_bw
 from .questions import places_to_ask
 from .sources import spread
 
@@ -67,7 +67,7 @@ def evaluate_page(
 ) -> tuple[dict, Image.Image]: # Measures, and the coloured page
     "Print a page, colour it, compare. `grey_...` are the measures of the black-and-white page."
     lab = page_lab(true)
-    bw = grey_image(manga_bw(true, style).L)
+    bw = manga_bw(true, style).image
     light = page_lightness(bw)
     result = flow.colorize(bw, **options)
     made = page_lab(result.image)
@@ -88,13 +88,13 @@ def evaluate_page(
 # %% ../nbs/08a_evaluation.ipynb #f1d55b54
 def _studied(lessons, flow, reference, true, style, **options):
     "What references teach of pages in a style, for `colorize`: studied with the first of them and kept in `lessons`."
-    if reference and style not in lessons: lessons[style] = [flow.study(o, grey_image(manga_bw(true, style).L), **options) for o in reference]
+    if reference and style not in lessons: lessons[style] = [flow.study(o, manga_bw(true, style).image, **options) for o in reference]
     return {"reference": lessons[style]} if reference else {}
 
 def evaluate_dataset(
     flow: DualFlow,
     dataset_dir, # A dataset's folder
-    styles=("gray", "lineart", "screentone"),
+    styles=STYLES,
     pages: int = None, # At most so many pages, spread evenly
     on_page=None, # Called with (number, total, name)
     on_error=None, # Called with the `PageError` of a page that cannot be read, which is left out; none: it is raised
@@ -150,19 +150,17 @@ def save_rows(
 ) -> Path: # `path`
     "Write rows of measures for other programs to read. Raises `DualflowError` for another ending or where writing is impossible."
     path = table_file(path)
-    try:
-        with write_aside(path) as aside, open(aside, "w", newline="", encoding="utf-8") as f:
-            if path.suffix == ".json": json.dump(rows, f, indent=1, ensure_ascii=False)
-            else:
-                table = csv.DictWriter(f, list(dict.fromkeys(k for o in rows for k in o)))
-                table.writeheader(); table.writerows(rows)
-    except OSError as e: raise DualflowError(f"{path}: cannot be written ({e.strerror or e}); choose another folder") from None
+    with write_aside(path) as aside, open(aside, "w", newline="", encoding="utf-8") as f:
+        if path.suffix == ".json": json.dump(rows, f, indent=1, ensure_ascii=False)
+        else:
+            table = csv.DictWriter(f, list(dict.fromkeys(k for o in rows for k in o)))
+            table.writeheader(); table.writerows(rows)
     return path
 
 def picture_sheet(
     flow: DualFlow,
     dataset_dir, # A dataset's folder
-    styles=("gray", "lineart", "screentone"),
+    styles=STYLES,
     pages: int = 6, # At most so many, spread evenly
     height: int = 480, # Of each picture, pixels
     split: str = None, # "valid": the pages held out in training alone
@@ -175,7 +173,7 @@ def picture_sheet(
         try: row = [true := page.color]
         except PageError: continue  # `evaluate_dataset` speaks of it
         for style in styles:
-            bw = grey_image(manga_bw(true, style).L)
+            bw = manga_bw(true, style).image
             row += [bw.convert("RGB"), flow.colorize(bw, **_studied(lessons, flow, reference, true, style, **options), **options).image]
         rows.append([o.resize((max(1, round(o.width * height / o.height)), height), Image.Resampling.LANCZOS) for o in row])
     if not rows: raise DualflowError(f"{dataset_dir}: not a page here can be read; see dualflow-validate-dataset")
@@ -213,14 +211,14 @@ def compare_guidance(
     for number, i in enumerate(chosen := spread(range(len(pages)), n), 1):
         if on_page: on_page(number, len(chosen), pages[i].name)
         true = reduced(pages[i].color)
-        bw = grey_image(manga_bw(true, style).L)
+        bw = manga_bw(true, style).image
         anywhere, asked = np.random.default_rng(0).integers(0, true.size, (most, 2)).tolist(), places_to_ask(bw, most)
         ways = {"none": {}, "its mood": dict(mood=true)} | {f"{k} points{how}": dict(hints=true_hints(true, spots[:k])) for k in points for how, spots in (("", anywhere), (", asked for", asked))}
         near = sorted((k for k in range(len(pages)) if k != i and chapters[k] == chapters[i]), key=lambda k: abs(k - i))[:max(references, default=0)]
         lessons = [flow.study(pages[k].color, bw, height=height) for k in near]
         if near and references:
             ways |= {f"{k} page{'s' * (k > 1)}": dict(reference=lessons[:k]) for k in references}
-            own = [flow.colorize(grey_image(manga_bw(reduced(pages[k].color), style).L), height=height).image for k in near]
+            own = [flow.colorize(manga_bw(reduced(pages[k].color), style).image, height=height).image for k in near]
             ways |= {f"{max(references)} of its own pages": dict(reference=[flow.study(o, bw, height=height) for o in own])}
         gets = lambda **way: psnr(to_tensor(flow.colorize(bw, height=height, **way).image), to_tensor(true), 1.).item()
         near_to = {k: gets(**way) for k, way in ways.items()}
@@ -235,7 +233,7 @@ def bench_page(
     repeat: int = 3, # Runs; the median is reported
 ) -> dict: # Lines to print: name -> text
     "What colouring a page costs: GMAC, seconds and peak memory."
-    bw = grey_image(manga_bw(draw_page(0, size=size).color, "screentone").L)
+    bw = manga_bw(draw_page(0, size=size).color, "screentone").image
     total = count_macs(flow.colorize, bw)
     times = [flow.colorize(bw).seconds for _ in range(repeat)]
     middle = {k: sorted(o[k] for o in times)[repeat // 2] for k in times[0]}

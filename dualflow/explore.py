@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 
 from .attention import FAR
 from .colorizers import compose, transmission
-from .core import grey_image, into_gamut, to_image
+from .core import into_gamut, png, to_image
 from .pipeline import DualFlow, Result
 from .printing import manga_bw
 
@@ -164,7 +164,7 @@ def show_prints(
     rank = lambda o: o.flatten().argsort().argsort().float()
     first = None
     for (top, below), (title, options) in zip(zip(*axes), prints.items()):
-        bw = grey_image(manga_bw(page, **options).L)
+        bw = manga_bw(page, **options).image
         importance = flow.nets.attention.predict(bw).importance
         first = rank(importance) if first is None else first
         top.imshow(bw, cmap="gray"); top.set_title(title, fontsize=9); below.imshow(importance, cmap="inferno")
@@ -178,7 +178,6 @@ def explore(
     page, # A path or a PIL image
 ): # An ipywidgets box
     "A panel with a slider for the budget and a choice of layers."
-    import io
     import ipywidgets as widgets
     budget = widgets.FloatSlider(value=.3, min=0, max=1, step=.1, description="budget", continuous_update=False)
     layer = widgets.ToggleButtons(options=list(LAYERS), value="fused")
@@ -186,9 +185,8 @@ def explore(
     results = {}
     def update(_=None):
         if budget.value not in results: results[budget.value] = flow.colorize(page, budget=budget.value)
-        result, data = results[budget.value], io.BytesIO()
-        LAYERS[layer.value](result).save(data, "PNG")
-        picture.value = data.getvalue()
+        result = results[budget.value]
+        picture.value = png(LAYERS[layer.value](result))
         words.value = f"{len(result.regions)} patches, {result.report['primary_share']:.0%} of the page, {sum(result.seconds.values()):.1f} s"
     budget.observe(update, "value"); layer.observe(update, "value"); update()
     return widgets.VBox([budget, layer, picture, words])

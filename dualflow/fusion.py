@@ -167,7 +167,7 @@ def merge_colorizations(
         total[place] += weight * (patch + offset[:, None, None]); weights[place] += weight
         most[place] = torch.maximum(most[place], weight); moved[place] = torch.maximum(moved[place], weight * offset.norm())
     colour = settle(page * (1 - most) + total / weights.clamp(min=1e-6) * most, guide)
-    colour = torch.cat([colour[:, :1].clamp(0, 100), colour[:, 1:]], 1)
+    colour[:, :1].clamp_(0, 100)
     return Fused(colour, most, offsets, moved)
 
 # %% ../nbs/05_fusion.ipynb #b1f60e55

@@ -9,6 +9,7 @@ __all__ = ['MOODS', 'OUTLINE', 'FADE', 'read_mood', 'set_mood', 'hint_sheet', 'k
            'to_neighbours', 'correct', 'print_alike']
 
 # %% ../nbs/05a_guidance.ipynb #9876d667
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -69,6 +70,7 @@ def hint_sheet(
         if painted.getextrema()[0]: raise DualflowError("hints cover all of the page; paint them on a layer that is transparent elsewhere, and save that layer alone")
         hints = hints.copy(); hints.putalpha(painted)
         return hints
+    if not isinstance(hints, Iterable): raise DualflowError(f"hints {hints} are neither a picture, nor its file, nor a list of points (x, y, (r, g, b))")
     sheet, reach = Image.new("RGBA", size), max(size[1] // 350, 1)
     for point in hints:
         try: x, y, rgb = point; r, g, b = rgb; inside = all(o == int(o) for o in (r, g, b)) and 0 <= x < size[0] and 0 <= y < size[1] and all(0 <= o <= 255 for o in (r, g, b))

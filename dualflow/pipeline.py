@@ -9,9 +9,8 @@ __all__ = ['EMBEDDED', 'CARD', 'load_flow', 'find_weights', 'Result', 'DualFlow'
 
 # %% ../nbs/08_pipeline.ipynb #64e78368
 import json, time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +20,7 @@ from PIL import Image
 
 from .attention import AttentionMap
 from .colorizers import GUESSED, Networks, transmission
-from .core import TOKEN, WORKING_HEIGHT, DualflowError, PageError, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page, working_size
+from .core import TOKEN, WORKING_HEIGHT, DualflowError, PageError, check_number, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page, working_size
 from .fusion import PAPER, Fused, Painted, check_coherence, find_paper, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, read_mood, set_mood, take_lesson
 from .splitting import PATCH, Regions, extract_regions
@@ -72,7 +71,7 @@ def _to_cells(importance, shape):
     if importance.ndim != 2 or not importance.numel(): raise DualflowError(f"an importance map is (h, w); this one is {tuple(importance.shape)}")
     return F.adaptive_avg_pool2d(importance.detach().float().cpu()[None], shape)[0]
 
-def _same_page(hints, size): # A hint sheet as (1, 3, H, W) Lab and (1, 1, H, W) mask
+def _hint_planes(hints, size): # A hint sheet as (1, 3, H, W) Lab and (1, 1, H, W) mask
     sheet = hint_sheet(hints, size)
     return page_lab(sheet), torch.from_numpy(np.array(sheet)[None, None, :, :, 3] > 0).float()
 
@@ -171,10 +170,8 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         reference=None, # A coloured page of the same work (a path or a PIL image), what `study` learned of one, or a list of these
     ) -> Result:
         "Colour one page. Raises `PageError` if it cannot be read."
-        if not 0 <= budget <= 1: raise DualflowError(f"budget {budget} is not a share between 0 and 1")
-        if not height >= TOKEN: raise DualflowError(f"height {height} is not {TOKEN} pixels or more")
-        if not 0 <= vivid <= 3: raise DualflowError(f"vivid {vivid} is not between 0 (grey) and 3 (garish)")
-        if not isinstance(variant, Integral) or not 0 <= variant < 2**63: raise DualflowError(f"variant {variant} is not 0, 1, 2, 3 or any whole number more, of 18 digits at most")
+        check_number("budget", budget, 0, 1); check_number("height", height, TOKEN); check_number("vivid", vivid, 0, 3)
+        check_number("variant", variant, 0, 2**63 - 1, whole=True)
         variant = int(variant)
         if variant and not self.nets.palette.views: raise DualflowError("these weights have no palette, from which variants are drawn; train it: dualflow-train-colorization --mode palette")
         mood = None if mood is None else read_mood(mood)
@@ -199,7 +196,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         L, (h, w), gate, tokens, light = seen.L, seen.shape, primary.gate, seen.out.tokens, primary.guide
         if variant: fused.colour = vary(fused.colour, light, seen.out, L, self.nets.palette, variant)
         fused.colour[:, 1:] *= vivid
-        told = L.new_zeros(1, 4, *secondary.shape[-2:]) if hints is None else known_colour(*_same_page(hints, image.size), transmission(L, gate), (h, w))
+        told = L.new_zeros(1, 4, *secondary.shape[-2:]) if hints is None else known_colour(*_hint_planes(hints, image.size), transmission(L, gate), (h, w))
         white, paper = L.new_tensor(PAPER).view(1, 3, 1, 1), torch.zeros_like(light)
         whole = ..., slice(-(-h // 2)), slice(-(-w // 2))  # of the page, without padding
         paper[whole] = find_paper(L[..., :h, :w])
@@ -210,8 +207,8 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
                    for o in (reference if isinstance(reference, (list, tuple)) else [reference] if reference is not None else [])]
         painted = F.avg_pool2d(fused.colour, 4)
         if lessons or told[:, 3:].any():
-            guided = fused.colour + (1 - paper) * upsample_guided(correct(L, tokens, transmission(L, gate), painted, told, lessons), light)
-            fused = replace(fused, colour=torch.cat([guided[:, :1].clamp(0, 100), guided[:, 1:]], 1))
+            fused.colour += (1 - paper) * upsample_guided(correct(L, tokens, transmission(L, gate), painted, told, lessons), light)
+            fused.colour[:, :1].clamp_(0, 100)
         done = finish_page(fused.colour[whole], gate[..., :h, :w], page_lightness(image).to(self.device))
         mark("fusion")
         return Result(done, seen, regions, gate, primary.colour, secondary, fused, marks)

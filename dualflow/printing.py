@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import torch, torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
+from PIL import Image
 
-from .core import page_lab, ramp
+from .core import grey_image, page_lab, ramp
 
 # %% ../nbs/00b_printing.ipynb #e6060379
 def per_page(
@@ -109,6 +110,10 @@ class Printed:
         "The true ink gate: the share of each pixel's darkness that is drawing, 0..1 (1 where nothing is dark)."
         dark = 1 - self.L / 100
         return torch.where(dark > .02, self.ink / dark.clamp(min=.02), torch.ones_like(dark)).clamp(0, 1)
+    @property
+    def image(self) -> Image.Image:
+        "The first page, as the grey picture that a file would hold."
+        return grey_image(self.L)
 
 def print_lightness(
     L: torch.Tensor, # (B, 1, H, W), L* of the colour page

@@ -12,7 +12,7 @@ import math
 
 import numpy as np, torch, torch.nn.functional as F
 
-from .core import load_page, page_lightness, ramp, working_page
+from .core import check_number, load_page, page_lightness, ramp, working_page
 from .fusion import find_paper, flow_along
 from .guidance import FADE, OUTLINE, hint_sheet
 
@@ -69,7 +69,8 @@ def places_to_ask(
     n: int = 5, # How many; fewer come where there is hardly anything but paper
     hints=None, # What is known of it, as for `DualFlow.colorize`
 ) -> list[tuple[int, int]]: # (x, y) of each, page pixels
-    "Where a hint would teach most of a page, the most telling place first. Raises `PageError` if it cannot be read, `DualflowError` for hints that do not fit."
+    "Where a hint would teach most of a page, the most telling place first. Raises `PageError` if it cannot be read, `DualflowError` for hints that do not fit or a number that is none."
+    check_number("n", n, 0, whole=True)
     page = load_page(page)
     L, (h, w) = working_page(page_lightness(page))
     guide, weight, spots = as_places(L[..., :h, :w])

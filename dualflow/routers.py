@@ -19,7 +19,7 @@ from kornia.metrics import psnr
 from matplotlib.figure import Figure
 
 from .attention import SIMPLE_MAPS, colour_detail
-from .core import CELL, grey_image, load_page, page_lab, page_lightness, to_tensor, working_page
+from .core import CELL, load_page, page_lab, page_lightness, to_tensor, working_page
 from .metrics import count_macs, delta_e, peak_memory
 from .pipeline import DualFlow
 from .printing import print_lightness
@@ -50,7 +50,7 @@ def compare_routers(
     for n, page in enumerate(pages, 1):
         if on_page: on_page(n, len(pages), getattr(page, "name", f"page {n}"))
         lab = page_lab(load_page(getattr(page, "color", page)))
-        bw = grey_image(print_lightness(lab[:, :1], style).L)
+        bw = print_lightness(lab[:, :1], style).image
         learned, L = flow.nets.attention.predict(bw).importance, working_page(page_lightness(bw))[0]
         h, w = learned.shape
         detail, whole = colour_detail(working_page(lab)[0])[0, 0, :h, :w], torch.ones(h, w)

@@ -181,7 +181,7 @@ def train_stage(
     for o in (space.models, space.checkpoints, space.logs, space.visualization, space.metrics, *(space.model(k) for k in (COLOURING if stage == "joint" else [stage]))):
         if first and o.is_dir() and not os.access(o, os.W_OK): raise DualflowError(f"{o}: is protected from writing, and training keeps its state there; allow it, or move the dataset")
     given, models = stage_folders(start) if start else {}, Versions(space.models)
-    settings = dict(preset=preset, epochs=epochs, views=len(dls.train_ds), seed=seed, pages="{pages} ({sha256:.8})".format(**fingerprint(dataset_dir)), start=digest(Networks.load(given, tuple(given)), given) if given else None)
+    settings = dict(preset=preset, epochs=epochs, views=len(dls.train_ds), seed=seed, pages="{pages} ({sha256:.8})".format(**fingerprint(dataset_dir)), start=digest(Networks.load(given), given) if given else None)
     keep = Keep(space, stage, settings)
     state = keep.read() if resume else None
     if state and any(keep.run_of["from"].get(k) != v for k, v in versions.items()):

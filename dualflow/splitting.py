@@ -18,7 +18,7 @@ import numpy as np, torch
 from PIL import Image
 
 from .attention import AttentionMap
-from .core import CELL, DualflowError, load_page, save_page, write_aside
+from .core import CELL, DualflowError, check_number, load_page, save_page, write_aside
 
 # %% ../nbs/03_splitting.ipynb #1619714f
 PATCH = 192  # pixels a side, 12 cells
@@ -38,8 +38,7 @@ def choose_patches(
     values = importance.detach().cpu().double().numpy()
     if values.ndim != 2 or not values.size or not np.isfinite(values).all() or values.min() < 0:
         raise DualflowError(f"an importance map of shape {values.shape} has (h, w) cells and no value below 0 or missing; this one is no such map (were the weights damaged?)")
-    if not budget >= 0: raise DualflowError(f"budget {budget} is not a share of 0 or more")
-    if not threshold >= 0: raise DualflowError(f"threshold {threshold} is not a Delta-E of 0 or more")
+    check_number("budget", budget, 0); check_number("threshold", threshold, 0)
     (h, w), left, covered, chosen = values.shape, values.copy(), np.zeros(values.shape, bool), []
     sh, sw = min(side, h), min(side, w)
     gain = _window_sums(left, sh, sw)

@@ -20,7 +20,7 @@ from PIL import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
 from .augmentation import add_panels, cut_view
-from .core import DualflowError, PageError, Workspace, grey_image, load_page, working_size, write_aside
+from .core import DualflowError, PageError, Workspace, load_page, working_size, write_aside
 from .dataset import SCHEMA, DatasetLoader, PageRecord, write_json
 from .drawing import draw_page
 from .printing import STYLES, manga_bw
@@ -91,27 +91,25 @@ def shard_dataset(
         if old: write_json(index, target/INDEX)  # before anything goes: no index may speak of shards that are gone
         for o in old: (target/Path(o["file"]).name).unlink(missing_ok=True)
     plan = [(split, i) for split, o in pages.items() for i in sorted(range(len(o)), key=lambda i: hashlib.sha256(o.records[i].name.encode()).digest())]
-    try:
-        for split in pages:
-            for o in target.glob(f".{split}-?????-????????.tar"): o.unlink()  # of a run that was cut off
-        while not index["complete"]:
-            split, first = plan[index["done"]][0], sum(o["pages"] for o in index["shards"])
-            shard = {"file": f"{split}-{sum(o['split'] == split for o in index['shards']):05}.tar", "split": split, "first": first, "pages": 0}
-            with write_aside(target/shard["file"]) as aside, tarfile.open(aside, "w") as tar:
-                while index["done"] < len(plan) and plan[index["done"]][0] == split and tar.offset < shard_mb * 1e6:
-                    page, trouble = pages[split][plan[index["done"]][1]], None
-                    try:
-                        for ending, data in _parts(page, quality).items():
-                            entry = tarfile.TarInfo(f"{first + shard['pages']:08}.{ending}"); entry.size = len(data)
-                            tar.addfile(entry, io.BytesIO(data))
-                        shard["pages"] += 1
-                    except PageError as e: trouble = e.reason; index["left_out"].append({"page": page.name, "reason": trouble})
-                    index["done"] += 1
-                    if on_page: on_page(index["done"], len(plan), page.name, trouble)
-            index["shards"].append(shard)
-            index["complete"] = index["done"] == len(plan)
-            write_json(index, target/INDEX)
-    except OSError as e: raise DualflowError(f"{target}: cannot be written ({e.strerror or e}); free some space or choose another folder, then run it again") from None
+    for split in pages:
+        for o in target.glob(f".{split}-?????-????????.tar"): o.unlink()  # of a run that was cut off
+    while not index["complete"]:
+        split, first = plan[index["done"]][0], sum(o["pages"] for o in index["shards"])
+        shard = {"file": f"{split}-{sum(o['split'] == split for o in index['shards']):05}.tar", "split": split, "first": first, "pages": 0}
+        with write_aside(target/shard["file"]) as aside, tarfile.open(aside, "w") as tar:
+            while index["done"] < len(plan) and plan[index["done"]][0] == split and tar.offset < shard_mb * 1e6:
+                page, trouble = pages[split][plan[index["done"]][1]], None
+                try:
+                    for ending, data in _parts(page, quality).items():
+                        entry = tarfile.TarInfo(f"{first + shard['pages']:08}.{ending}"); entry.size = len(data)
+                        tar.addfile(entry, io.BytesIO(data))
+                    shard["pages"] += 1
+                except PageError as e: trouble = e.reason; index["left_out"].append({"page": page.name, "reason": trouble})
+                index["done"] += 1
+                if on_page: on_page(index["done"], len(plan), page.name, trouble)
+        index["shards"].append(shard)
+        index["complete"] = index["done"] == len(plan)
+        write_json(index, target/INDEX)
     return index
 
 # %% ../nbs/01c_streaming.ipynb #d4e0a540
@@ -140,7 +138,7 @@ class ShardPage:
     @property
     def bw(self) -> Image.Image:
         "The stored original, or a print of the colour half in the record's style."
-        return self._half("bw").convert("L") if self.record.style == "original" else grey_image(manga_bw(self.color, self.record.style).L)
+        return self._half("bw").convert("L") if self.record.style == "original" else manga_bw(self.color, self.record.style).image
 
 class ShardPages(IterableDataset):
     "Streams the pages of shards, each once an epoch, in an order that depends on seed and epoch alone."
@@ -196,23 +194,21 @@ class ShardPages(IterableDataset):
 
 # %% ../nbs/01c_streaming.ipynb #b1450b4a
 class ShardViews(IterableDataset):
-    "Square views of streamed pages, as `cut_view` gives them. Views of one page follow each other."
+    "Square views of streamed pages, one of each, as `cut_view` gives them."
     def __init__(self,
-        pages: ShardPages, # Its `chunk` should be the batch size divided by `per_page`
+        pages: ShardPages, # Its `chunk` should be the batch size
         size: int = 512, # Of a view, pixels, a multiple of 32
-        per_page: int = 1, # Views of each page: more of them save decoding, but make the views of a batch alike
         fixed: bool = False, # Styles in turn and no variation, as validation needs
         panels: float = 0, # Share of the views over which panels of others from the same chunk are laid
-    ): self.pages, self.size, self.per_page, self.fixed, self.panels = pages, size, per_page, fixed, panels
+    ): self.pages, self.size, self.fixed, self.panels = pages, size, fixed, panels
 
-    def __len__(self): return len(self.pages) * self.per_page
+    def __len__(self): return len(self.pages)
     def _cut(self, epoch):
         for page in self.pages:
             try: halves = working_halves(page)
             except PageError as e: warnings.warn(f"{e}; the page is left out"); continue
-            for i in range(self.per_page):
-                rng, style = np.random.default_rng((self.pages.seed, epoch, page.place, i)), (page.place + i) % len(STYLES) if self.fixed else None
-                yield page.place, cut_view(*halves, rng, self.size, style, vary=not self.fixed), rng
+            rng, style = np.random.default_rng((self.pages.seed, epoch, page.place)), page.place % len(STYLES) if self.fixed else None
+            yield page.place, cut_view(*halves, rng, self.size, style, vary=not self.fixed), rng
 
     def __iter__(self):
         epoch, seen = self.pages.at.tolist()

@@ -22,7 +22,7 @@ from .augmentation import turn_hue
 from .colorizers import COLOURING, GUESSED, Networks, compose, transmission
 from .core import CELL, half_precision
 from .optimizer import Muon
-from .palette import surprise
+from .palette import paint_loss
 from .splitting import PATCH, choose_patches
 from .streaming import ShardViews
 
@@ -77,10 +77,9 @@ class DualFlowTrainer(nn.Module):
         nets: Networks,
         trains: tuple, # Names of networks: attention, palette, gate, primary, secondary
         drop_known: float = .35, # How often a patch is hidden from the secondary
-        turn: bool = True, # Turn hues at random while the colorizers learn
     ):
         super().__init__()
-        self.nets, self.trains, self.drop_known, self.turn = nets, trains, drop_known, turn
+        self.nets, self.trains, self.drop_known = nets, trains, drop_known
         self.reach = max(["attention", "palette", "gate", "primary", "secondary"].index(o) for o in trains)
         for name, net in nets.named_children(): net.requires_grad_(name in trains)
 
@@ -102,7 +101,7 @@ class DualFlowTrainer(nn.Module):
             out = dict(attention=attention)
             if self.reach == 1: out["scores"] = self.nets.palette(attention, L)
             if self.reach < 2: return out
-            angle = 2 * torch.pi * torch.rand(len(L), 1, 1, 1, device=L.device) * (self.training and self.turn)
+            angle = 2 * torch.pi * torch.rand(len(L), 1, 1, 1, device=L.device) * self.training  # hues are turned at random while the colorizers learn
             out["gate_logits"] = self.nets.gate.logits(L)
             gate = torch.sigmoid(out["gate_logits"] + 2)
             out["passes"] = transmission(L, gate)
@@ -139,7 +138,7 @@ class DualFlowTrainer(nn.Module):
             detail = colour_detail(lab)
             parts["importance"] = ranking_loss(out["attention"].importance, detail) + .1 * F.poisson_nll_loss(out["attention"].importance, detail, log_input=False)
             parts["plan"] = colour_loss(out["attention"].plan, true_passes, lab)
-        if "palette" in self.trains: parts["palette"] = surprise(out["scores"], truth)
+        if "palette" in self.trains: parts["palette"] = paint_loss(out["scores"], truth)
         if "gate" in self.trains:
             # Weighted by how dark a pixel is: on bare paper the gate has nothing to decide. Scanned pairs have no true gate.
             weight = (1 - L / 100) * (gate >= 0)

@@ -59,8 +59,7 @@ class Versions:
             for other, knew in self.record(stage, version).get("trained_with", {}).items():
                 if other in chosen and knew not in (chosen[other], *self.record(other, chosen[other]).get("refines", ())):
                     warnings.warn(f"{stage} {version} was trained with {other} {knew}, not with {chosen[other]}: train {stage} again" + f", or choose {other} {knew}" * (knew in self.names(other)))
-        folders = others | {k: self.folder/k/v for k, v in chosen.items()}
-        return Networks.load(folders, tuple(folders), **fresh)
+        return Networks.load(others | {k: self.folder/k/v for k, v in chosen.items()}, **fresh)
 
     def save(self,
         nets: Networks,

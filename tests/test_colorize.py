@@ -12,7 +12,7 @@ from commands import command
 from dualflow import cli, pipeline
 from dualflow.attention import AttentionModel, conv
 from dualflow.colorizers import GUESSED
-from dualflow.core import DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness, save_page
+from dualflow.core import DualflowError, half_precision, load_page, page_lab, page_lightness, save_page
 from dualflow.dataset import DatasetLoader
 from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_page
@@ -102,8 +102,9 @@ def test_a_strip_is_coloured_as_its_pages_are(flow):
 def test_the_report_is_about_the_page_that_is_seen(flow):
     page = load_page(SAMPLES[0]).resize((320, 448))
     assert flow.colorize(page, vivid=0).report["seam"] == pytest.approx(0, abs=.05) and flow.colorize(page, vivid=1).report["seam"] != flow.colorize(page, vivid=2).report["seam"]
-    with pytest.raises(DualflowError, match="threshold"): flow.colorize(page, threshold=-1)
-    with pytest.raises(DualflowError, match="height"): flow.colorize(page, height=0)
+    for option in ("budget", "threshold", "height", "vivid", "variant"):
+        for value in (-1, None, "much"):
+            with pytest.raises(DualflowError, match=option): flow.colorize(page, **{option: value})
 
 
 def test_help_imports_nothing_heavy_and_colouring_no_fastai(tmp_path):
@@ -152,7 +153,7 @@ def test_vivid_is_a_taste(flow):
 def test_dots_vanish_and_strokes_stay(flow, comics):
     true = load_page(comics / "val/peppercarrot/E18P03.jpg")
     printed = manga_bw(true, "screentone")
-    made = page_lab(flow.colorize(grey_image(printed.L)).image)
+    made = page_lab(flow.colorize(printed.image).image)
     flat = (printed.tone[0, 0] > .5) & (printed.ink[0, 0] < .02)
     strokes = printed.ink[0, 0] > .98
     assert printed.L[0, 0][flat].mean() < 20 and made[0, 0][flat].mean() > 35      # dots were black, and have gone

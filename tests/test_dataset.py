@@ -11,11 +11,11 @@ from skimage.transform import SimilarityTransform
 from dualflow import cli
 from dualflow.alignment import align_pair, find_alignment, lay_over
 from dualflow.checking import fix_dataset, prune_dataset, validate_dataset
-from dualflow.core import DualflowError, PageError, Workspace, grey_image, load_page, save_page
+from dualflow.core import DualflowError, PageError, Workspace, load_page, png, save_page
 from dualflow.dataset import SCHEMA, DatasetLoader, _style_for, create_dataset, drop_maps, file_name, held_out, read_record, read_records
 from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
-from dualflow.sources import Source, find_pages, pair_key, png
+from dualflow.sources import Source, find_pages, pair_key
 from dualflow.streaming import fingerprint
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ PAGES = [draw_page(i, size=(320, 448)).color for i in range(6)]
 LARGE = draw_page(7).color
 
 
-def bw(page, style="gray"): return grey_image(manga_bw(page, style).L)
+def bw(page, style="gray"): return manga_bw(page, style).image
 LARGE_BW = {o: bw(LARGE, o) for o in STYLES}
 
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 gr = pytest.importorskip("gradio")
 
 from dualflow.app import WORDS, colour_upload, launch
-from dualflow.core import DualflowError, grey_image
+from dualflow.core import DualflowError
 from dualflow.drawing import draw_page
 from dualflow.pipeline import has_colour
 from dualflow.printing import manga_bw
@@ -24,7 +24,7 @@ PICTURES = 8  # two of the slider, the full page, five layers
 def page(tmp_path_factory):
     "A small drawn page as a file."
     path = tmp_path_factory.mktemp("pages")/"drawn page.png"
-    grey_image(manga_bw(draw_page(7, (352, 496)).color, "screentone").L).save(path)
+    manga_bw(draw_page(7, (352, 496)).color, "screentone").image.save(path)
     return path
 
 

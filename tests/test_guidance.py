@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from commands import command
 from dualflow.books import colour_book
 from dualflow.cli import _in_colour
-from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_lightness
+from dualflow.core import DualflowError, load_page, page_lab, page_lightness
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_dataset
@@ -100,7 +100,7 @@ def test_a_red_hint_reddens_its_surroundings_and_leaves_far_places_alone(flow, a
 
 @pytest.mark.parametrize("style", STYLES)
 def test_its_own_colours_as_reference_bring_a_page_closer(flow, page, style):
-    printed = grey_image(manga_bw(page, style).L)
+    printed = manga_bw(page, style).image
     psnr = [colour_accuracy(flow.colorize(printed, reference=o).image, page)["psnr"] for o in (None, page)]
     assert psnr[1] > psnr[0] + .3, psnr
 
@@ -122,7 +122,7 @@ def test_a_studied_reference_is_as_good_as_the_page(flow, page, alone):
 def test_a_reference_is_printed_at_the_size_at_which_it_is_seen(flow):
     "A scan three times as large teaches the same: its dots are not made for a size that nobody looks at."
     page, other = (draw_page(o, size=(640, 896)).color for o in (11, 12))
-    bw = grey_image(manga_bw(page, "lineart").L)
+    bw = manga_bw(page, "lineart").image
     plain, large = (flow.study(o, bw, height=896) for o in (other, other.resize((1920, 2688), Image.Resampling.BICUBIC)))
     assert (plain.look[:, :4].mean(0) - large.look[:, :4].mean(0)).abs().max() < 2 and (plain.off.mean(0) - large.off.mean(0)).abs().max() < 2
 
@@ -140,7 +140,7 @@ def test_hints_decide_where_they_are_and_overrule_a_reference():
 
 def test_margins_of_line_art_stay_white_unless_somebody_paints_them(flow):
     page = draw_page(3).color
-    line = grey_image(manga_bw(page, "lineart").L)
+    line = manga_bw(page, "lineart").image
     margin = lambda **hints: page_lab(flow.colorize(line, **hints).image)[0, :, 4:-4, 4:16].flatten(1)
     spots = [(x, y, (30, 60, 160)) for x, y in ((150, 150), (600, 500), (200, 1200))]
     for hints in ([], spots): o = margin(hints=hints); assert o[0].min() > 98 and o[1:].abs().max() < 2
@@ -226,6 +226,7 @@ def test_references_are_studied_once_for_each_style(flow, tmp_path, page, monkey
 def test_points_that_are_none_are_named():
     for point in ((float("inf"), 3, (1, 2, 3)), (3, 3, (float("inf"), 2, 3)), (3, 3, (float("nan"), 2, 3)), (3,), "x"):
         with pytest.raises(DualflowError, match="is not"): hint_sheet([point], SIZE)
+    with pytest.raises(DualflowError, match="neither"): hint_sheet(5, SIZE)
 
 
 def test_hint_sheets_of_other_kinds(tmp_path):

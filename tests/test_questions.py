@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 from kornia.metrics import psnr
 from PIL import Image
 
-from dualflow.core import DualflowError, PageError, grey_image, load_page, page_lightness, to_tensor
+from dualflow.core import DualflowError, PageError, load_page, page_lightness, to_tensor
 from dualflow.drawing import draw_page
 from dualflow.evaluation import true_hints
 from dualflow.printing import STYLES, manga_bw
@@ -15,7 +15,7 @@ from dualflow.questions import DOUBT, as_places, condition, error_correlation, m
 PAGE = draw_page(8)
 
 
-def printed(style, page=PAGE): return grey_image(manga_bw(page.color, style).L)
+def printed(style, page=PAGE): return manga_bw(page.color, style).image
 
 
 @settings(deadline=None, max_examples=30)
@@ -99,6 +99,8 @@ def test_what_does_not_fit_is_told(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(PageError, match="broken.png"): places_to_ask(tmp_path / "broken.png")
     with pytest.raises(DualflowError, match="page is 40 x 60"): places_to_ask(Image.new("L", (40, 60)), hints=Image.new("RGBA", (30, 60)))
+    for n in (-1, 2.5, None):
+        with pytest.raises(DualflowError, match=f"n {n}"): places_to_ask(Image.new("L", (40, 60)), n)
 
 
 @pytest.mark.parametrize("style", ["gray", "lineart"])

@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 
 from commands import command
 from dualflow.colorizers import COLOURING, Networks
-from dualflow.core import DualflowError, grey_image, load_page, page_lab
+from dualflow.core import DualflowError, load_page, page_lab
 from dualflow.palette import mean_paint, nearest_paint, paint_box
 from dualflow.pipeline import EMBEDDED, DualFlow
 from dualflow.printing import manga_bw
 from dualflow.runs import PRESETS
-from dualflow.variants import chance, draw_paints, vary
+from dualflow.variants import draw_paints, random_fields, vary
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**31))
@@ -45,13 +45,13 @@ def test_lots_go_with_what_is_there():
     "Places whose tokens are alike share their luck, on this page and on another."
     kinds = torch.randn(2, 48, generator=torch.Generator().manual_seed(1))
     one, other = kinds[[0, 1, 0]].T[None, :, None], kinds[[1, 1, 0]].T[None, :, None]
-    a, b = chance(one, 5, 7)[0, :, 0], chance(other, 5, 7)[0, :, 0]
+    a, b = random_fields(one, 5, 7)[0, :, 0], random_fields(other, 5, 7)[0, :, 0]
     assert torch.allclose(a[:, 0], a[:, 2]) and torch.allclose(a[:, [1, 0]], b[:, [1, 2]], atol=1e-5) and (a[:, 0] - a[:, 1]).abs().max() > .3
 
 
 @pytest.mark.parametrize("style", ("gray", "lineart"))
 def test_variants_differ_and_come_again(flow, page, style):
-    printed = grey_image(manga_bw(page, style).L)
+    printed = manga_bw(page, style).image
     plain, one, two, again = (flow.colorize(printed, variant=k).image for k in (0, 1, 2, 1))
     labs = {k: page_lab(o)[0] for k, o in dict(plain=plain, one=one, two=two).items()}
     assert one.tobytes() == again.tobytes() and one.size == printed.size
@@ -70,7 +70,7 @@ def test_variants_of_unknown_hands_have_more_kinds_of_colour(flow, comics):
         assert len(files) == 3
         kinds = {k: [] for k in range(3)}
         for file in files:
-            printed = grey_image(manga_bw(load_page(file), style).L)
+            printed = manga_bw(load_page(file), style).image
             for k in kinds: kinds[k].append(page_lab(flow.colorize(printed, variant=k, height=704).image)[0, 1:].flatten(1).std(1).norm().item())
         assert min(np.mean(kinds[1]), np.mean(kinds[2])) > np.mean(kinds[0]), (style, kinds)
 
