@@ -8,7 +8,7 @@ Docs: https://dualflow.readthedocs.io/books.html.md"""
 __all__ = ['check_output', 'place_pages', 'colour_book']
 
 # %% ../nbs/08c_books.ipynb #books003
-import glob, os, time, zipfile
+import glob, os, re, time, zipfile
 from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
@@ -49,9 +49,14 @@ def check_output(
 def _to_archive(input): return input.suffix.lower() in ARCHIVE_ENDINGS and not input.is_dir()
 
 # %% ../nbs/08c_books.ipynb #books008
+def _clean(name):
+    "A name that every disk takes. (Windows has characters of its own use, drops dots and spaces at an end, and knows devices: con, nul, ...)"
+    name = re.sub(r'[<>:"|?*\x00-\x1f]', "_", name).encode()[:200].decode(errors="ignore").rstrip(". ")
+    return re.sub(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", r"_\1", name)
+
 def _place(parts, taken):
-    "A path for a page below the output: no name leads out of it, none is too long for a disk, and no two pages get the same."
-    clean = [o.encode()[:200].decode(errors="ignore") for o in "/".join(parts).encode(errors="replace").decode().replace("?", "_").replace("\\", "/").replace(":", "_").replace("\0", "_").split("/") if o not in ("", ".", "..")] or ["page"]
+    "A path for a page below the output: no name leads out of it, every disk takes it, and no two pages get the same."
+    clean = [*filter(None, map(_clean, "/".join(parts).encode(errors="replace").decode().replace("\\", "/").split("/")))] or ["page"]
     path, again = "/".join(clean), 1
     while path.casefold() in taken: again += 1; path = f"{'/'.join(clean)}_{again}"
     taken.add(path.casefold())

@@ -230,6 +230,8 @@ def test_places_are_apart_on_every_disk():
     "Also on one that does not tell A from a, or takes 255 bytes a name."
     places = place_pages([Source(Path("b.cbz"), o) for o in ("a.png", "A.webp", "é" * 200 + ".png")], Path("b.cbz"))
     assert len({str(o).casefold() for o in places}) == 3 and all(len(o.name.encode()) < 240 for o in places)
+    names = ["To be continued... /1*.png", "a|<b>/c.d./CON.png", "nul/Aux.x.png", "com1.PNG", "lpt/concert.png", "..../\t. .png"]  # as Windows does not write them
+    assert [o.as_posix() for o in place_pages([Source(Path("b.cbz"), o) for o in names], Path("b.cbz"))] == ["To be continued/1_.png", "a__b_/c.d/_CON.png", "_nul/_Aux.x.png", "_com1.png", "lpt/concert.png", "_.png"]
 
 
 def test_a_protected_output_stays(tmp_path, monkeypatch):
