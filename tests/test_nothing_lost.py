@@ -372,3 +372,13 @@ def test_a_picture_that_moves_is_no_page(tmp_path):
     for name in ("a.gif", "b.webp", "c.png"):
         Image.new("L", (8, 8)).save(tmp_path/name, save_all=True, append_images=[Image.new("L", (8, 8), 200)], duration=100)
         with pytest.raises(PageError, match=f"{name}: holds 2 pages"): load_page(tmp_path/name)
+
+
+def test_problems_are_json_on_any_terminal(tmp_path, small, monkeypatch):
+    for i, o in enumerate(small): save_page(o, tmp_path/f"mine/{i}.png")
+    create_dataset(tmp_path/"mine", tmp_path/"dataset")
+    file, = (tmp_path/"dataset/metadata").glob("*0.json"); file.rename(file.with_name("é漫𠮷.json"))  # not what the record is about
+    monkeypatch.setattr(sys, "stdout", terminal := io.TextIOWrapper(io.BytesIO(), "ascii"))
+    assert run("validate_dataset", "--dataset_dir", tmp_path/"dataset", "--json") == 1
+    terminal.flush()
+    assert "é漫𠮷" in [o["page"] for o in json.loads(terminal.buffer.getvalue())]
