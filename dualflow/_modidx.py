@@ -583,6 +583,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                    'dualflow.versions.Versions.names': ('versions.html#versions.names', 'dualflow/versions.py'),
                                    'dualflow.versions.Versions.record': ('versions.html#versions.record', 'dualflow/versions.py'),
                                    'dualflow.versions.Versions.save': ('versions.html#versions.save', 'dualflow/versions.py'),
+                                   'dualflow.versions._read_name': ('versions.html#_read_name', 'dualflow/versions.py'),
                                    'dualflow.versions.digest': ('versions.html#digest', 'dualflow/versions.py'),
                                    'dualflow.versions.load_networks': ('versions.html#load_networks', 'dualflow/versions.py'),
                                    'dualflow.versions.stage_folders': ('versions.html#stage_folders', 'dualflow/versions.py')},

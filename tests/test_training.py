@@ -205,6 +205,9 @@ def test_a_version_with_a_name_of_its_own_does_not_hide_newer_ones(tmp_path):
     nets, models = Networks(**PRESETS["nano"]["networks"]), Versions(tmp_path)
     models.save(nets, ["attention"], {"started": "a"})
     (tmp_path / "attention/001").rename(tmp_path / "attention/favourite"); (tmp_path / "attention/latest.txt").write_text("favourite\n")
+    for encoding in ("utf-8-sig", "utf-16"):  # as Windows's Notepad and PowerShell may
+        (tmp_path / "attention/latest.txt").write_text("favourite\r\n", encoding=encoding)
+        assert models.choose(["attention"]) == {"attention": "favourite"}
     assert models.save(nets, ["attention"], {"started": "b"}) == {"attention": "001"} and models.choose(["attention"]) == {"attention": "001"}
 
 
