@@ -53,6 +53,16 @@ def test_hints_references_moods_and_inputs_are_never_the_output(tmp_path, small,
     assert own.read_bytes() == before and capsys.readouterr().err.count("never changed") == 3
 
 
+def test_an_original_by_another_spelling_of_its_name_is_one(tmp_path, small, monkeypatch):
+    "On macOS and Windows Page.png is page.png, and no path says so; a second link is the same file under another name, too."
+    bw = grey(tmp_path/"ch"/"page.png", small[0])
+    os.link(bw, other := tmp_path/"Page.png"); (tmp_path/"Ch").symlink_to(bw.parent)
+    monkeypatch.setattr(os.path, "realpath", os.path.abspath)
+    with pytest.raises(DualflowError, match="Page.png: would be written over"): check_output(bw, other, [Source(bw)])
+    with pytest.raises(DualflowError, match="lies in the input"): check_output(bw.parent, tmp_path/"Ch"/"out", [Source(bw)])
+    check_output(bw, tmp_path/"new.png", [Source(bw)])
+
+
 def test_an_output_above_the_input_does_not_reach_into_it(tmp_path, small):
     inner, deep = grey(tmp_path/"ch1"/"01.png", small[0]), grey(tmp_path/"ch1"/"ch1"/"01.png", small[1])
     pages = find_pages(tmp_path/"ch1")
