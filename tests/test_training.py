@@ -7,7 +7,7 @@ import torch
 from fastai.callback.core import Callback
 
 from commands import command
-from dualflow import cli, runs
+from dualflow import cli, runs, views
 from dualflow.attention import AttentionOutput, colour_detail
 from dualflow.core import DualflowError, Workspace, load_page, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
@@ -199,6 +199,14 @@ def test_networks_can_be_compiled_and_multiply_in_half_precision():
             with torch.autocast("cpu", torch.bfloat16): half = net(*inputs)
             for a, b, c in zip(*(o if isinstance(o, tuple) else (o,) for o in (exact, compiled, half))):
                 assert torch.allclose(a, b, atol=1e-4) and (a - c.float()).abs().mean() < .02 * a.abs().mean().clamp(min=1), type(net).__name__
+
+
+def test_processes_that_a_server_forks_find_all_imported(dataset, monkeypatch):
+    "As on Linux since Python 3.14; else each would import PyTorch anew, every epoch."
+    said = []
+    monkeypatch.setattr(views, "get_start_method", lambda: "forkserver"); monkeypatch.setattr(views, "set_forkserver_preload", said.extend)
+    for workers in (0, 2): page_loaders(dataset, views=4, size=256, bs=4, workers=workers, device="cpu")
+    assert said == ["dualflow.views"]
 
 
 def test_a_version_with_a_name_of_its_own_does_not_hide_newer_ones(tmp_path):
