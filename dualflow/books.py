@@ -8,7 +8,7 @@ Docs: https://dualflow.readthedocs.io/books.html.md"""
 __all__ = ['check_output', 'place_pages', 'colour_book']
 
 # %% ../nbs/08c_books.ipynb #books003
-import glob, os, time, zipfile
+import glob, os, re, time, zipfile
 from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
@@ -34,11 +34,10 @@ def check_output(
     if whole and (output.is_file() or output.suffix.lower() in (*PAGE_ENDINGS, *ARCHIVE_ENDINGS)): raise DualflowError(f"{output}: the input is a folder, so the output must be a folder")
     if not whole and output.is_dir(): raise DualflowError(f"{output}: this is a folder; name a file in it")
     if not whole and not to_archive: picture_file(output)
-    mine = {os.path.realpath(o) for o in (*(o.file for o in pages), *keep)}
+    mine = {_which(o) for o in (*(o.file for o in pages), *keep)}
     for o in [output/place for place in place_pages(pages, input)] if whole else [output]:
-        real = os.path.realpath(o)
-        if whole and Path(os.path.realpath(input)) in Path(real).parents: raise DualflowError(f"{o}: lies in the input, whose pages would be mixed with their copies; choose a folder beside {input}")
-        if real in mine: raise DualflowError(f"{o}: would be written over, and originals are never changed; choose another output")
+        if whole and _which(input) in map(_which, Path(os.path.realpath(o)).parents): raise DualflowError(f"{o}: lies in the input, whose pages would be mixed with their copies; choose a folder beside {input}")
+        if _which(o) in mine: raise DualflowError(f"{o}: would be written over, and originals are never changed; choose another output")
         if o.is_file() and not os.access(o, os.W_OK): raise DualflowError(f"{o}: is protected from writing; choose another output")
     folder = output if whole else output.absolute().parent
     try:
@@ -46,12 +45,22 @@ def check_output(
         if not os.access(folder, os.W_OK): raise PermissionError(13, "no permission to write there")
     except OSError as e: raise DualflowError(f"{folder}: cannot be written ({e.strerror or e}); choose another folder") from None
 
+def _which(path):
+    "What tells a file or folder from others, however its name is spelled: for some disks a.png is A.png."
+    try: return (o := os.stat(path)).st_dev, o.st_ino
+    except OSError: return os.path.realpath(path)  # it is not there
+
 def _to_archive(input): return input.suffix.lower() in ARCHIVE_ENDINGS and not input.is_dir()
 
 # %% ../nbs/08c_books.ipynb #books008
+def _clean(name):
+    "A name that every disk takes. (Windows has characters of its own use, drops dots and spaces at an end, and knows devices: con, nul, ...)"
+    name = re.sub(r'[<>:"|?*\x00-\x1f]', "_", name).encode()[:200].decode(errors="ignore").rstrip(". ")
+    return re.sub(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", r"_\1", name)
+
 def _place(parts, taken):
-    "A path for a page below the output: no name leads out of it, none is too long for a disk, and no two pages get the same."
-    clean = [o.encode()[:200].decode(errors="ignore") for o in "/".join(parts).encode(errors="replace").decode().replace("?", "_").replace("\\", "/").replace(":", "_").replace("\0", "_").split("/") if o not in ("", ".", "..")] or ["page"]
+    "A path for a page below the output: no name leads out of it, every disk takes it, and no two pages get the same."
+    clean = [*filter(None, map(_clean, "/".join(parts).encode(errors="replace").decode().replace("\\", "/").split("/")))] or ["page"]
     path, again = "/".join(clean), 1
     while path.casefold() in taken: again += 1; path = f"{'/'.join(clean)}_{again}"
     taken.add(path.casefold())

@@ -199,7 +199,7 @@ def validate_dataset(dataset_dir, as_json, fix, prune):
         for o in files: say(f"removed: {o}")
         say(f"{len(files)} files removed, {freed / 1e6:.1f} MB freed")
     if fix or prune: problems = checking.validate_dataset(dataset_dir, on_page)
-    if as_json: print(json.dumps(problems, indent=1, ensure_ascii=False))
+    if as_json: print(json.dumps(problems, indent=1))  # a terminal may not have all letters, and JSON can do without
     else:
         rows = [("severity", "page", "kind", "--fix", "problem"), *((o["severity"], o["page"], o["kind"], "yes" if o["fixable"] else "", o["problem"]) for o in problems)]
         widths = [max(len(o[k]) for o in rows) for k in range(4)]

@@ -15,6 +15,11 @@ from .colorizers import COLOURING, STAGES, Networks
 from .core import DualflowError, write_aside
 
 # %% ../nbs/04a_versions.ipynb #780b7769
+def _read_name(file):
+    "A name written with any editor: some of Windows's begin with a mark of the encoding, which may be UTF-16."
+    data = file.read_bytes()
+    return data.decode("utf-16" if data[:2] == b"\xff\xfe" else "utf-8-sig", "replace").strip()
+
 class Versions:
     "The trained versions of each stage in a folder `models/`."
     def __init__(self, folder): self.folder = Path(folder)
@@ -41,7 +46,7 @@ class Versions:
         if stray := sorted(wanted.keys() - set(stages)): raise DualflowError(f"no version of {', '.join(stray)} can be chosen here" + (f", only of {', '.join(stages)}" if stages else ""))
         for stage in stages:
             folder, there = self.folder/stage, self.names(stage)
-            chosen[stage] = version = wanted.get(stage) or ((folder/"latest.txt").read_text(errors="replace").strip() if (folder/"latest.txt").is_file() else (there or [""])[-1])
+            chosen[stage] = version = wanted.get(stage) or (_read_name(folder/"latest.txt") if (folder/"latest.txt").is_file() else (there or [""])[-1])
             if version in there: continue
             if there: raise DualflowError(f"{folder}: there is no version '{version}', only {', '.join(there)}; choose one of these, or write its name into latest.txt")
             if (old := folder/f"{stage}.safetensors").is_file():
@@ -83,7 +88,7 @@ class Versions:
                 os.rename(Path(aside)/name, self.folder/stage/name)
         for stage, name in names.items():
             if name in [o for o in self.names(stage) if o.isdecimal()][-1:]:
-                with write_aside(self.folder/stage/"latest.txt") as aside: aside.write_text(name + "\n")
+                with write_aside(self.folder/stage/"latest.txt") as aside: aside.write_text(name + "\n", encoding="utf-8")
         return names
 
 def load_networks(

@@ -10,7 +10,7 @@ __all__ = ['PageViews', 'page_loaders']
 # %% ../nbs/01d_views.ipynb #ce394b0f
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_start_method
+from multiprocessing import get_start_method, set_forkserver_preload
 from pathlib import Path
 
 import numpy as np, torch
@@ -92,6 +92,7 @@ def page_loaders(
         sets = PageViews(train, views, size, cache_mb=cache_mb, seed=seed, panels=panels), PageViews(valid if len(valid) else train, fixed, size, fixed=True, cache_mb=cache_mb / 8)
         if workers and get_start_method() == "fork":
             for o in sets: o.fill()
+    if workers and get_start_method() == "forkserver": set_forkserver_preload(["dualflow.views"])  # as on Linux since Python 3.14; or each process would import all this anew, every epoch
     loaders = [DataLoader(o, bs=bs, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device) for i, o in enumerate(sets)]
     if world > 1:
         from dualflow.distributed import Share

@@ -165,7 +165,7 @@ def test_killed_at_any_moment(tmp_path):
         if attempt == 1: save_page(PAGES[5].resize((70, 96)), mine / "c0/p0.png")  # a source changes in between
         worker = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, mine, target], stdout=subprocess.PIPE)
         worker.stdout.readline()
-        while not (target / "metadata").is_dir(): assert worker.poll() is None
+        while not any((target / "metadata").glob("[!.]*.json")): assert worker.poll() is None
         time.sleep(dice.uniform(.05, .6))
         worker.send_signal(signal.SIGKILL); worker.wait()
         problems = validate_dataset(target)

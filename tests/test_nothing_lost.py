@@ -53,6 +53,16 @@ def test_hints_references_moods_and_inputs_are_never_the_output(tmp_path, small,
     assert own.read_bytes() == before and capsys.readouterr().err.count("never changed") == 3
 
 
+def test_an_original_by_another_spelling_of_its_name_is_one(tmp_path, small, monkeypatch):
+    "On macOS and Windows Page.png is page.png, and no path says so; a second link is the same file under another name, too."
+    bw = grey(tmp_path/"ch"/"page.png", small[0])
+    os.link(bw, other := tmp_path/"Page.png"); (tmp_path/"Ch").symlink_to(bw.parent)
+    monkeypatch.setattr(os.path, "realpath", os.path.abspath)
+    with pytest.raises(DualflowError, match="Page.png: would be written over"): check_output(bw, other, [Source(bw)])
+    with pytest.raises(DualflowError, match="lies in the input"): check_output(bw.parent, tmp_path/"Ch"/"out", [Source(bw)])
+    check_output(bw, tmp_path/"new.png", [Source(bw)])
+
+
 def test_an_output_above_the_input_does_not_reach_into_it(tmp_path, small):
     inner, deep = grey(tmp_path/"ch1"/"01.png", small[0]), grey(tmp_path/"ch1"/"ch1"/"01.png", small[1])
     pages = find_pages(tmp_path/"ch1")
@@ -230,6 +240,8 @@ def test_places_are_apart_on_every_disk():
     "Also on one that does not tell A from a, or takes 255 bytes a name."
     places = place_pages([Source(Path("b.cbz"), o) for o in ("a.png", "A.webp", "é" * 200 + ".png")], Path("b.cbz"))
     assert len({str(o).casefold() for o in places}) == 3 and all(len(o.name.encode()) < 240 for o in places)
+    names = ["To be continued... /1*.png", "a|<b>/c.d./CON.png", "nul/Aux.x.png", "com1.PNG", "lpt/concert.png", "..../\t. .png"]  # as Windows does not write them
+    assert [o.as_posix() for o in place_pages([Source(Path("b.cbz"), o) for o in names], Path("b.cbz"))] == ["To be continued/1_.png", "a__b_/c.d/_CON.png", "_nul/_Aux.x.png", "_com1.png", "lpt/concert.png", "_.png"]
 
 
 def test_a_protected_output_stays(tmp_path, monkeypatch):
@@ -370,3 +382,13 @@ def test_a_picture_that_moves_is_no_page(tmp_path):
     for name in ("a.gif", "b.webp", "c.png"):
         Image.new("L", (8, 8)).save(tmp_path/name, save_all=True, append_images=[Image.new("L", (8, 8), 200)], duration=100)
         with pytest.raises(PageError, match=f"{name}: holds 2 pages"): load_page(tmp_path/name)
+
+
+def test_problems_are_json_on_any_terminal(tmp_path, small, monkeypatch):
+    for i, o in enumerate(small): save_page(o, tmp_path/f"mine/{i}.png")
+    create_dataset(tmp_path/"mine", tmp_path/"dataset")
+    file, = (tmp_path/"dataset/metadata").glob("*0.json"); file.rename(file.with_name("é漫𠮷.json"))  # not what the record is about
+    monkeypatch.setattr(sys, "stdout", terminal := io.TextIOWrapper(io.BytesIO(), "ascii"))
+    assert run("validate_dataset", "--dataset_dir", tmp_path/"dataset", "--json") == 1
+    terminal.flush()
+    assert "é漫𠮷" in [o["page"] for o in json.loads(terminal.buffer.getvalue())]

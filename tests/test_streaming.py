@@ -16,7 +16,7 @@ from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
 from dualflow.streaming import INDEX, PatchCache, ShardPages, ShardViews, bench_streaming, encode_page, shard_dataset, working_halves
 
-names = lambda pages: [o.name for o in pages]  # of a DataLoader's batch, too
+def names(pages): return [o.name for o in pages]  # of a DataLoader's batch, too, in processes that are no forks
 gap = lambda a, b: np.abs(np.array(a).astype(int) - np.array(b))
 
 

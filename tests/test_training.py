@@ -7,7 +7,7 @@ import torch
 from fastai.callback.core import Callback
 
 from commands import command
-from dualflow import cli, runs
+from dualflow import cli, runs, views
 from dualflow.attention import AttentionOutput, colour_detail
 from dualflow.core import DualflowError, Workspace, load_page, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
@@ -201,10 +201,21 @@ def test_networks_can_be_compiled_and_multiply_in_half_precision():
                 assert torch.allclose(a, b, atol=1e-4) and (a - c.float()).abs().mean() < .02 * a.abs().mean().clamp(min=1), type(net).__name__
 
 
+def test_processes_that_a_server_forks_find_all_imported(dataset, monkeypatch):
+    "As on Linux since Python 3.14; else each would import PyTorch anew, every epoch."
+    said = []
+    monkeypatch.setattr(views, "get_start_method", lambda: "forkserver"); monkeypatch.setattr(views, "set_forkserver_preload", said.extend)
+    for workers in (0, 2): page_loaders(dataset, views=4, size=256, bs=4, workers=workers, device="cpu")
+    assert said == ["dualflow.views"]
+
+
 def test_a_version_with_a_name_of_its_own_does_not_hide_newer_ones(tmp_path):
     nets, models = Networks(**PRESETS["nano"]["networks"]), Versions(tmp_path)
     models.save(nets, ["attention"], {"started": "a"})
     (tmp_path / "attention/001").rename(tmp_path / "attention/favourite"); (tmp_path / "attention/latest.txt").write_text("favourite\n")
+    for encoding in ("utf-8-sig", "utf-16"):  # as Windows's Notepad and PowerShell may
+        (tmp_path / "attention/latest.txt").write_text("favourite\r\n", encoding=encoding)
+        assert models.choose(["attention"]) == {"attention": "favourite"}
     assert models.save(nets, ["attention"], {"started": "b"}) == {"attention": "001"} and models.choose(["attention"]) == {"attention": "001"}
 
 
