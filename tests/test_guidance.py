@@ -14,9 +14,9 @@ from dualflow.core import DualflowError, grey_image, load_page, page_lab, page_l
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_dataset
-from dualflow.guidance import Lesson, correct, hint_sheet, read_mood, set_mood, take_lesson, to_kin
+from dualflow.guidance import Lesson, correct, hint_sheet, known_colour, read_mood, set_mood, take_lesson, to_kin
 from dualflow.metrics import colour_accuracy
-from dualflow.pipeline import DualFlow
+from dualflow.pipeline import DualFlow, has_colour
 from dualflow.printing import STYLES, manga_bw
 from dualflow.sources import find_pages
 
@@ -158,7 +158,7 @@ def test_many_references_share_the_places_to_ask():
 
 
 @pytest.mark.parametrize("hints, words", [(Image.new("RGB", SIZE), "transparent"), (Image.new("RGBA", (10, 10)), "page's size"), ([(1, 2)], "0..255"),
-                                          ([(400, 2, (1, 2, 3))], "320 x 448"), ([(1, 2, (300, 0, 0))], "0..255"), ([(1, 2, (.2, .4, .9))], "0..255"), ("nowhere.png", "nowhere.png")])
+                                          ([(400, 2, (1, 2, 3))], "320 x 448"), ([(2, 448, (1, 2, 3))], "320 x 448"), ([(1, 2, (300, 0, 0))], "0..255"), ([(1, 2, (.2, .4, .9))], "0..255"), ("nowhere.png", "nowhere.png")])
 def test_wrong_hints_are_told_with_their_remedy(flow, page, hints, words):
     with pytest.raises(DualflowError, match=words): flow.colorize(page.convert("L"), hints=hints)
 
@@ -297,7 +297,7 @@ def test_lessons_are_short_and_points_grow_with_the_page():
 def test_a_reference_is_studied_as_the_page_is_coloured(flow, page):
     printed = page.convert("L")
     assert flow.study(page, printed).off[:, 0].abs().mean() < 2  # what is known is known under the ink
-    for options in (dict(vivid=1.5), dict(mood="night"), dict(variant=2)):
+    for options in (dict(vivid=1.5, budget=0, height=320), dict(mood="night"), dict(variant=2)):
         shown, studied = (flow.colorize(printed, reference=o, **options).image.tobytes() for o in (page, flow.study(page, printed, **options)))
         assert shown == studied, options
 
@@ -318,6 +318,8 @@ def test_paint_is_what_covers(flow, page):
     for o in (hard, fringe): ImageDraw.Draw(o).ellipse((90, 90, 110, 110), fill=(200, 40, 40, 255))
     assert flow.colorize(page, hints=fringe).image.tobytes() == flow.colorize(page, hints=hard).image.tobytes()
     assert fringe.getpixel((50, 100))[3] == 100  # what is given stays as it is
+    half = Image.new("RGBA", (20, 20)); half.putpixel((5, 7), (1, 2, 3, 128)); half.putpixel((6, 7), (1, 2, 3, 127))
+    assert hint_sheet(half, (20, 20)).getbbox() == (5, 7, 6, 8)
 
 
 def test_moods_are_words():
@@ -330,3 +332,18 @@ def test_a_reference_has_colours_and_may_be_a_file(tmp_path, flow, page):
         with pytest.raises(DualflowError, match="not in colour"): flow.colorize(page.convert("L"), reference=o)
     a, b = flow.study(page, page.convert("L")), flow.study(tmp_path / "p.png", tmp_path / "grey.png")
     assert torch.equal(a.off, b.off)
+    pale = Image.blend(page.convert("L").convert("RGB"), page, .1)
+    assert not has_colour(pale) and len(flow.study(pale, page.convert("L")).off)  # faint colours can be followed
+
+
+def test_the_smallest_touch_is_taken_at_its_word():
+    "One pixel of a cell, half covered by ink, and nothing said of the rest: the paint under it is twice as light."
+    mask, passes = torch.zeros(1, 1, 16, 16), torch.ones(1, 1, 16, 16)
+    mask[..., 3, 3], passes[..., 3, 3] = 1, .5
+    known = known_colour(torch.tensor([30., 10, -20]).view(1, 3, 1, 1).expand(-1, -1, 16, 16), mask, passes, (16, 16))
+    assert torch.allclose(known[0, :, 0, 0], torch.tensor([60., 10, -20, 1])) and not known[0, :, 1].any()
+
+
+def test_places_are_told_in_page_heights():
+    lesson = take_lesson(torch.rand(1, 1, 128, 64), torch.rand(1, 8, 4, 2), torch.rand(1, 3, 16, 8), torch.ones(1, 4, 16, 8))
+    assert lesson.place.max(0).values.tolist() == [15 / 16, 7 / 16]

@@ -85,7 +85,7 @@ def test_a_variant_takes_hints_and_a_mood(flow, page):
     assert warm > cold + 15
 
 
-@pytest.mark.parametrize("wrong", (-1, 1.5))
+@pytest.mark.parametrize("wrong", (-1, 1.5, 2**63))
 def test_a_variant_is_a_number(flow, page, wrong):
     with pytest.raises(DualflowError, match=f"variant {wrong}"): flow.colorize(page, variant=wrong)
 
