@@ -13,7 +13,7 @@ from dualflow.core import into_gamut, load_page, page_lab, page_lightness, worki
 from dualflow.drawing import draw_page
 from dualflow.evaluation import zone_and_borders
 from dualflow.fusion import PAPER, Painted, find_paper, finish_page, flow_along, harmonise, merge_colorizations, settle, straightness, upsample_guided
-from dualflow.metrics import bleed, colour_accuracy, colourfulness, paper_tint, seam_index
+from dualflow.metrics import bleed, colour_accuracy, colourfulness, palette_distance, paper_tint, seam_index, seconds
 from dualflow.printing import STYLES, print_lightness, tone_dots
 from dualflow.splitting import Region, cut_patches
 from dualflow.streaming import working_halves
@@ -288,8 +288,25 @@ def test_measures_say_what_their_names_say():
     assert row["psnr_priority"] < 20 < row["psnr_fill"] and row["ciede2000_fill"] == 0 < row["ciede2000_priority"]
     red = torch.zeros(1, 3, 8, 8); red[:, 0] = 1
     assert colourfulness(red) == pytest.approx(.3 * (255**2 + 127.5**2)**.5, abs=.1)
+    yellow = torch.ones(1, 3, 8, 8); yellow[:, 2] = 0
+    assert colourfulness(yellow) == pytest.approx(.3 * 255, abs=.1)
+    yellow[..., 4:] = 0  # half black: sqrt of the variance, and .3 of half the mean
+    assert colourfulness(yellow) == pytest.approx(255 / 2 + .3 * 255 / 2, abs=.1)
     page = torch.full((1, 3, 16, 64), 40.); page[..., 32:] = 80; page[:, 1:] = 0
+    assert bleed(page, page) == 0  # no colour in either
     right, wrong = page.clone(), page.clone(); right[:, 1, :, 32:] = wrong[:, 1, :, 48:] = 30
     assert bleed(right, right) == 0 < 5 < bleed(wrong, right)
+    rough = wrong.clone(); rough[:, 0] = 100 * torch.rand(1, 16, 64)
+    assert bleed(rough, right) == bleed(wrong, right)  # flat is what is truly flat
     straw = torch.zeros(1, 3, 4, 4); straw[:, 0] = 97; straw[:, 2, :2] = 40
     assert paper_tint(straw, straw) == 0
+    white = straw.clone(); white[:, 0] = 99; white[:, 1:] = 0
+    stained = white.clone(); stained[:, 0, 2:] = 80; stained[:, 1, 2:] = 12
+    assert paper_tint(stained, white) == pytest.approx(6)  # also where it was painted dark
+    assert palette_distance(*(torch.tensor([50., 5, b]).view(1, 3, 1, 1).expand(-1, -1, 8, 8) for b in (5, 25))) == 1
+
+
+def test_seconds_are_the_median_of_calls_after_the_first(monkeypatch):
+    clock = iter([0, 90, 100, 101, 200, 207, 300, 302])
+    monkeypatch.setattr("dualflow.metrics.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert seconds(lambda: None) == 2

@@ -313,8 +313,9 @@ def test_a_book_is_described_wherever_that_stands(tmp_path, small, flow):
 
 def test_a_reference_that_is_gone_costs_no_page(tmp_path, small, flow):
     grey(tmp_path/"in"/"1.png", small[0])
-    told = []
-    assert colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", on_error=told.append, references=[Source(tmp_path/"gone.png")]) == (1, 0)
+    told, references = [], [Source(tmp_path/"gone.png")]
+    assert colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", on_error=told.append, references=references) == (1, 0)
+    assert len(references) == 1  # what is given stays as it is
     assert len(told) == 1 and "gone.png" in str(told[0]) and (tmp_path/"out"/"1.png").is_file()
 
 
@@ -370,3 +371,30 @@ def test_a_picture_that_moves_is_no_page(tmp_path):
     for name in ("a.gif", "b.webp", "c.png"):
         Image.new("L", (8, 8)).save(tmp_path/name, save_all=True, append_images=[Image.new("L", (8, 8), 200)], duration=100)
         with pytest.raises(PageError, match=f"{name}: holds 2 pages"): load_page(tmp_path/name)
+
+
+def test_an_ending_may_be_written_large(tmp_path, small):
+    for o in ("b.CBZ", "b.zip"):
+        with zipfile.ZipFile(tmp_path/o, "w") as z: z.writestr("P1.PNG", b""); z.writestr("p2.Jpeg", b"")
+    assert [o.member for o in list_archive(tmp_path/"b.CBZ")] == ["P1.PNG", "p2.Jpeg"]
+    check_output(tmp_path/"b.CBZ", tmp_path/"out.CBZ", [])
+    with pytest.raises(DualflowError, match="end the name in .cbz"): check_output(tmp_path/"b.CBZ", tmp_path/"out.png", [])
+
+
+def test_a_book_of_pages_that_are_none_is_not_written(tmp_path):
+    with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z: z.writestr("p1.png", b"no page")
+    with pytest.raises(DualflowError, match="no page could be coloured"): colour_book(None, list_archive(tmp_path/"b.cbz"), tmp_path/"b.cbz", tmp_path/"out.cbz")
+    assert [o.name for o in tmp_path.iterdir()] == ["b.cbz"]
+
+
+def test_a_page_too_long_for_its_format_is_told_before_it_is_coloured(tmp_path):
+    page = grey(tmp_path/"p.png", Image.new("L", (2, 16384)))
+    told = []
+    assert colour_book(None, find_pages(page), page, tmp_path/"o.webp", on_error=told.append) == (0, 1) and "end the name in .png" in str(told[0])
+
+
+def test_an_output_that_is_the_input_by_another_name_is_refused(tmp_path, small):
+    grey(tmp_path/"in"/"1.png", small[0])
+    try: (tmp_path/"out").symlink_to(tmp_path/"in")
+    except OSError: pytest.skip("no links on this disk")
+    with pytest.raises(DualflowError, match="lies in the input"): check_output(tmp_path/"in", tmp_path/"out", find_pages(tmp_path/"in"))
