@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from dualflow import cli
 from dualflow.augmentation import Recipe, cut_view, print_views, scan
-from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, grey_image, page_lightness, save_page
+from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, grey_image, load_page, page_lightness, save_page
 from dualflow.dataset import DatasetLoader, Page, PageRecord
 from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
@@ -74,12 +74,13 @@ def test_smaller_of_png_and_jpeg():
     flat, noise = Image.new("RGB", (64, 64), "red"), Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
     assert encode_page(flat)[0] == "png" and encode_page(noise)[0] == "jpg" and encode_page(noise, None)[0] == "png"
     assert len(encode_page(noise, 50)[1]) < len(encode_page(noise)[1]) < len(encode_page(noise, None)[1])
-    assert encode_page(noise.convert("L"))[0] == "jpg"
+    assert encode_page(noise.convert("L"))[0] == "jpg" and gap(load_page(encode_page(noise)[1]), noise).mean() < 10  # its colours are not reduced
 
 
-def test_large_pages_are_stored_at_working_size(tmp_path):
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_large_pages_are_stored_at_working_size(tmp_path, ending):
     page = Image.effect_noise((WORKING_HEIGHT, 2 * WORKING_HEIGHT), 40).convert("RGB")
-    add_page(tmp_path/"dataset", "one", "p1", page, page.convert("L"))
+    add_page(tmp_path/"dataset", "one", "p1", page, page.convert("L"), ending=ending)
     shard_dataset(tmp_path/"dataset", tmp_path/"shards", quality=None)
     stored, true = next(iter(ShardPages(tmp_path/"shards"))), DatasetLoader(tmp_path/"dataset")[0]
     assert stored.color.size == stored.bw.size == (WORKING_HEIGHT // 2, WORKING_HEIGHT) and stored.record.original_size == [WORKING_HEIGHT, 2 * WORKING_HEIGHT]
@@ -151,8 +152,8 @@ def test_views_are_cut_views_whoever_cuts_them(shards):
     for i in range(3): assert torch.equal(torch.cat([o[i] for o in loaded]), torch.stack([o[i] for o in alone]))
     pages.set_epoch(1, seen=6)
     assert all(torch.equal(a, b) for one, two in zip(views, alone[12:]) for a, b in zip(one, two))
-    fixed = [o[2][1].item() for o in ShardViews(ShardPages(shards, "valid"), 32, fixed=True)]
-    assert fixed == [i % 3 for i in range(len(fixed))]
+    fixed = [o[2] for o in ShardViews(ShardPages(shards, "valid"), 32, fixed=True)]
+    assert [o[1] for o in fixed] == [i % 3 for i in range(len(fixed))] and all(o[5:].tolist() == list(Recipe()[5:]) for o in fixed)
 
 
 def test_panels_come_from_other_views(shards):
@@ -208,6 +209,19 @@ def test_other_settings_start_again(folder, tmp_path):
     few = shard_dataset(folder, tmp_path, 1)
     assert many["fingerprint"] != few["fingerprint"] and len(many["shards"]) > len(few["shards"]) == 2
     assert {o.name for o in tmp_path.iterdir()} == {INDEX, "train-00000.tar", "valid-00000.tar"}
+
+
+def test_a_shard_ends_with_the_page_that_takes_it_to_its_size(shards):
+    with tarfile.open(shards/"train-00000.tar") as tar: entries = tar.getmembers()
+    last = next(o.offset for o in entries if o.name.split(".")[0] == entries[-1].name.split(".")[0])
+    assert last < 30_000 <= entries[-1].offset_data + entries[-1].size + 512
+
+
+def test_pages_that_have_changed_are_packed_anew(tmp_path):
+    for style in ("gray", "lineart"):
+        add_page(tmp_path/"dataset", "one", "p1", Image.new("RGB", (32, 32), "tan"), style=style)
+        shard_dataset(tmp_path/"dataset", tmp_path/"shards")
+    assert [o.record.style for o in ShardPages(tmp_path/"shards")] == ["lineart"]
 
 
 def test_shards_that_go_are_not_spoken_of(folder, tmp_path):

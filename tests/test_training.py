@@ -1,6 +1,7 @@
 "From a folder of pages to weights and back: every command in turn, and training that really learns and really resumes."
 import json, os, shutil, warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,9 +16,10 @@ from dualflow.drawing import draw_page
 from dualflow.colorizers import COLOURING, GUESSED, InkGate, Networks
 from dualflow.pipeline import DualFlow
 from dualflow.runs import PRESETS, Keep, train_stage
+from dualflow.streaming import shard_dataset
 from dualflow.training import GATE_RATE, TRAINS, DualFlowTrainer, colour_loss, stage_learner, true_places
 from dualflow.versions import Versions, digest
-from dualflow.views import page_loaders
+from dualflow.views import PageViews, page_loaders
 
 ROOT = Path(__file__).parents[1]
 
@@ -410,7 +412,6 @@ def test_pairs_are_kept_as_given(tmp_path):
 
 def test_training_streams_shards(dataset, tmp_path):
     "From shards as from a folder; an epoch is every page once, and the next epoch takes another order."
-    from dualflow.streaming import shard_dataset
     shard_dataset(dataset, tmp_path / "shards", shard_mb=.05)
     dls = page_loaders(tmp_path / "shards", size=256, bs=2, device="cpu")
     first = [x for x, _ in dls.train]
@@ -424,9 +425,9 @@ def test_training_streams_shards(dataset, tmp_path):
 
 def test_a_batch_is_at_most_an_epoch(dataset, tmp_path):
     "A handful of pages, or of views, is learned from all the same; nothing at all is an error."
-    from dualflow.streaming import shard_dataset
     shard_dataset(dataset, tmp_path / "shards")
     pages = len(DatasetLoader(dataset, split="train"))
+    assert [len(o) for o, _ in page_loaders(dataset, views=5, size=64, bs=2, device="cpu").train] == [2, 2]  # all alike
     for folder, views in ((dataset, 3), (tmp_path / "shards", pages)):
         L, truth = zip(*page_loaders(folder, views=3, size=256, bs=8, device="cpu").train)
         assert [o.shape for o in L] == [(views, 1, 256, 256)]
@@ -525,3 +526,19 @@ def test_a_run_with_another_version_begins_again(dataset, tmp_path, capsys):
     for stage in ("attention", "attention", "primary"): train(stage)
     assert train("primary", resume=True, attention="001") == {"primary": "002"} and "beginning again" in capsys.readouterr().out
     assert Versions(tmp_path / "work/models").record("primary", "002")["trained_with"] == {"attention": "001"}
+
+
+def test_large_pages_are_looked_at_more_often():
+    "By their sides: four times the area, twice as often."
+    pages = lambda *sizes: SimpleNamespace(records=[SimpleNamespace(original_size=o, style="gray") for o in sizes], space=Workspace("x"))
+    assert PageViews(pages([10, 20], [20, 40]), 8).share.tolist() == pytest.approx([1 / 3, 2 / 3])
+    with pytest.raises(DualflowError, match="add a chapter"): PageViews(pages(), 8)
+
+
+def test_a_single_chapter_is_validated_on_itself_in_whole_batches(tmp_path):
+    save_page(draw_page(1, size=(96, 128)).color, tmp_path / "mine/ch/p.png")
+    create_dataset(tmp_path / "mine", tmp_path / "d")
+    dls = page_loaders(tmp_path / "d", views=400, size=64, bs=16, device="cpu")
+    assert len(dls.valid_ds) == 16 and len(dls.valid_ds.pages) == 1
+    shard_dataset(tmp_path / "d", tmp_path / "s")
+    assert len(page_loaders(tmp_path / "s", size=64, device="cpu").valid_ds.pages) == 1
