@@ -407,7 +407,7 @@ def test_what_somebody_else_put_there_stays(data, capsys):
     (data / "source/bw/notes.txt").write_text("mine"); save_page(PAGES[5], data / "source/color/stray.png")
     assert cli.validate_dataset(["--dataset_dir", str(data), "--prune"]) == 0
     out = capsys.readouterr().out
-    assert (data / "source/bw/notes.txt").read_text() == "mine" and f"removed: {data / 'source/color/stray.png'}" in out and "1 files removed" in out
+    assert (data / "source/bw/notes.txt").read_text() == "mine" and f"removed: {data / 'source/color/stray.png'}" in out and "1 files removed" in out and "0 problems" in out
 
 
 def test_a_chapter_under_a_new_name_is_seen_twice(tmp_path, capsys):

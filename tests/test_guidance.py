@@ -198,9 +198,11 @@ def test_all_pages_in_colour_of_a_folder_and_an_archive_are_followed(tmp_path, f
 def test_of_many_pages_twenty_are_followed_from_all_over(tmp_path, capsys):
     red = Image.new("RGB", (40, 56), "white"); red.paste((200, 40, 40), (0, 0, 20, 56))
     for i in range(30): (red if i else red.convert("L")).save(tmp_path / f"p{i}.png")
+    (tmp_path / "torn.png").write_bytes(b"")
     chosen = [int(o.name[1:]) for o in _in_colour([str(tmp_path)])]
     assert len(chosen) == 20 and chosen == sorted(set(chosen)) and chosen[0] == 1 and chosen[-1] >= 28 and max(np.diff(chosen)) == 2
-    assert "following 20 of 29 pages" in capsys.readouterr().out and _in_colour([]) == []
+    said = capsys.readouterr()
+    assert "following 20 of 29 pages" in said.out and "torn.png" in said.err and _in_colour([]) == []
 
 
 def test_evaluation_says_what_following_brings(tmp_path, page):

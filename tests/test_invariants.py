@@ -153,6 +153,7 @@ def test_densities_may_differ_where_dots_do_not():
     some = print_lightness(L, "screentone", density=torch.tensor([.6, 1., 1.4]))
     for i, density in enumerate((.6, 1., 1.4)): assert torch.allclose(some.tone[i:i + 1], print_lightness(L[:1], "screentone", density=density).tone, atol=1e-4)
     assert some.tone[0].mean() < some.tone[1].mean() < some.tone[2].mean()
+    assert print_lightness(L[:1], "screentone", density=9.).tone.mean() == pytest.approx(.9, abs=.03)  # some paper is left
 
 
 def test_pictures_without_frames_have_no_margins_to_find():

@@ -398,3 +398,58 @@ def test_an_output_that_is_the_input_by_another_name_is_refused(tmp_path, small)
     try: (tmp_path/"out").symlink_to(tmp_path/"in")
     except OSError: pytest.skip("no links on this disk")
     with pytest.raises(DualflowError, match="lies in the input"): check_output(tmp_path/"in", tmp_path/"out", find_pages(tmp_path/"in"))
+
+
+def test_a_folder_of_what_cannot_be_opened_is_a_failure(tmp_path, capsys):
+    (tmp_path/"in").mkdir(); (tmp_path/"in"/"b.cbz").write_bytes(b"no"); (tmp_path/"none").mkdir()
+    for name, words in (("in", "b.cbz: cannot be opened"), ("none", "no pages here")):
+        assert run("colorize", "--input", tmp_path/name, "--output", tmp_path/"out") == 1 and words in capsys.readouterr().err
+    assert not (tmp_path/"out").exists()
+
+
+def test_what_needs_one_page_or_one_process_says_so(tmp_path, small, capsys, monkeypatch):
+    for i in range(2): grey(tmp_path/"in"/f"{i}.png", small[0])
+    Image.new("RGBA", small[0].size).save(tmp_path/"hints.png")
+    assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out", "--hints", tmp_path/"hints.png") == 1 and "has 2; colour that page alone" in capsys.readouterr().err
+    monkeypatch.setattr(cli, "WORLD", 2)
+    assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out", "--consistent") == 1 and "start a single process" in capsys.readouterr().err
+
+
+def test_an_error_of_the_disk_names_its_file_and_warnings_are_as_before(capsys):
+    import warnings
+    was = warnings.formatwarning
+    @cli.command()
+    def fails(): warnings.warn("look"); raise OSError(28, "No space left", "a.png")
+    with warnings.catch_warnings(): assert fails([]) == 1
+    assert capsys.readouterr().err.endswith("error: a.png: No space left\n") and warnings.formatwarning is was
+    assert [cli.between(0, 1)(o) for o in ("0", "1")] == [0, 1]
+
+
+def test_practice_pages_are_drawn_four_to_a_chapter_and_kept(tmp_path, small, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("dualflow.drawing.draw_page", lambda seed, page: drawn.append((seed, page)) or type("", (), {"color": small[0]}))
+    grey(tmp_path/"drawn_00006"/"02.png", small[1])
+    before = (tmp_path/"drawn_00006"/"02.png").read_bytes()
+    assert run("draw_pages", "--target_dir", tmp_path, "--chapters", 2, "--seed", 5) == 0
+    assert drawn == [(5, 0), (5, 1), (5, 2), (5, 3), (6, 0), (6, 2), (6, 3)] and (tmp_path/"drawn_00006"/"02.png").read_bytes() == before
+    assert len(list(tmp_path.glob("drawn_0000[56]/0[1234].png"))) == 8
+
+
+def test_comparisons_get_their_options_and_are_kept(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cli, "_load_flow", lambda weights: "flow")
+    monkeypatch.setattr("dualflow.dataset.DatasetLoader", lambda folder: list(range(9)))
+    monkeypatch.setattr("dualflow.evaluation.compare_guidance", lambda flow, data, n, **o: asked.append((n, o["style"], o["height"])) or [{"guidance": "none", "pages": n, "psnr": 1., "gain_db": 0.}])
+    monkeypatch.setattr("dualflow.routers.compare_routers", lambda flow, pages, **o: asked.append((pages, o["style"])) or [])
+    monkeypatch.setattr("dualflow.routers.routers_table", lambda rows: "")
+    options = "--dataset_dir", tmp_path, "--pages", 3, "--style", "gray"
+    assert run("bench", "--guidance", *options, "--height", 300, "--save", tmp_path/"rows.json") == run("bench", "--routers", *options) == 0
+    assert asked == [(3, "gray", 300), ([0, 4, 8], "gray")] and json.loads((tmp_path/"rows.json").read_text())[0]["pages"] == 3
+
+
+def test_a_demo_without_gradio_names_the_remedy(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.delitem(sys.modules, "dualflow.app", raising=False)
+    assert run("demo") == 1 and "pip install 'dualflow[demo]'" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "gradio", type(sys)("gradio")); monkeypatch.setitem(sys.modules, "dualflow.explore", None)
+    with pytest.raises(ModuleNotFoundError, match="explore"): run("demo")  # a fault of ours is not laid at its door

@@ -235,7 +235,10 @@ def test_routers_side_by_side(flow):
     assert list(at)[:2] == ["none", "all"] and {"random", "sobel", "residual", "learned", "oracle", "hindsight"} <= set(at) and all(o["pages"] == 2 for o in rows)
     assert at["none"]["area"] == 0 and at["all"]["area"] == 1 and at["oracle"]["detail"] >= max(at[k]["detail"] for k in ("random", "sobel", "learned"))
     assert at["all"]["gmac"] == pytest.approx(count_macs(flow.colorize, pages[0].convert("L"), 1, importance=torch.ones(1, 1)), rel=1e-3)  # counted, not reckoned
-    assert routers_table(rows).count("\n") == len(rows) + 1 and len(plot_routers(rows).axes[0].lines) == len(rows) - 2
+    assert at["none"]["ciede2000_detail"] != pytest.approx(at["none"]["ciede2000"], abs=1e-3)
+    table, lines = routers_table(rows).splitlines(), plot_routers(rows).axes[0].lines
+    assert len(table) == len(rows) + 2 and table[2].startswith("| none") and table[-1].startswith("| all") and len(lines) == len(rows) - 2
+    assert lines[0].get_xdata()[:3] == pytest.approx([0, 100 * at["random"]["area"], 100])
 
 
 def test_patches_of_a_larger_budget_go(tmp_path):

@@ -9,7 +9,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from dualflow import cli
-from dualflow.augmentation import Recipe, cut_view, print_views, scan
+from dualflow.augmentation import Recipe, add_panels, cut_view, draw_recipe, print_views, scan
 from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, grey_image, load_page, page_lightness, save_page
 from dualflow.dataset import DatasetLoader, Page, PageRecord
 from dualflow.drawing import draw_page
@@ -239,6 +239,7 @@ def test_unreadable_pages_are_left_out(tmp_path):
     index = shard_dataset(tmp_path/"dataset", tmp_path/"shards")
     assert [o["page"] for o in index["left_out"]] == [broken.stem] and index["left_out"][0]["reason"]
     assert sorted(names(ShardPages(tmp_path/"shards"))) == [broken.stem[:-1] + i for i in "013"]
+    assert cli.shard_dataset(["--dataset_dir", str(tmp_path/"dataset"), "--target_dir", str(tmp_path/"again")]) == 1
 
 
 def test_shards_do_not_hide_a_dataset(folder, shards, tmp_path):
@@ -386,5 +387,25 @@ def test_a_recipe_is_followed():
     assert torch.allclose(made(vivid=1.2)[1][:, 1:3], 1.2 * true[:, 1:3], atol=1e-3)
     assert torch.allclose(made(tone=2)[1][:, :1], (true[:, :1] / 100).clamp(0, 1)**2 * 100, atol=.1)
     assert torch.allclose(made(turn=90)[1][0, 1], torch.rot90(true[0, 1]), atol=1.) or torch.allclose(made(turn=90)[1][0, 1], torch.rot90(true[0, 1], -1), atol=1.)
+    L, true = made(paper=.9)
+    assert torch.equal(true[:, 4:], L) and not torch.equal(true[:, :1], L)
+    white = print_views((torch.full((1, 3, 64, 64), 255), torch.zeros(1, 1, 64, 64), torch.tensor([Recipe(turn=10)], dtype=torch.float32)))
+    assert white[1][:, 0].min() > 99  # no black corners
     noisy = scan(torch.full((1, 1, 64, 64), 50.), 1, 2, 0)
     assert noisy.std() == pytest.approx(2, abs=.2)
+
+
+def test_a_scan_is_neither_darkened_nor_lightened(): assert all(draw_recipe(np.random.default_rng(i), made=False).tone == 1 for i in range(40))
+
+
+@pytest.mark.parametrize("size", [(300, 40), (40, 300)])
+def test_views_of_wide_and_high_pages_lie_within(size):
+    for seed in range(6): assert cut_view(Image.new("RGB", size, "tan"), None, np.random.default_rng(seed), 64)[0].float().std((1, 2)).max() == 0
+
+
+def test_panels_are_framed_at_the_rim_too():
+    view, other = ((torch.full((3, 32, 32), o, dtype=torch.uint8), torch.full((1, 32, 32), float(o)), torch.zeros(13)) for o in (0, 60))
+    for seed in range(20):
+        color, L, _ = add_panels(view, [other], np.random.default_rng(seed))
+        near = torch.nn.functional.max_pool2d((color[:1] == 60).float(), 3, 1, 1) > 0
+        assert near.any() and not (near & (color[:1] == 0)).any() and torch.equal(color[:1] == 255, L == 100) and (L == 100).any()
