@@ -10,7 +10,7 @@ from hypothesis import example, given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from dualflow import splitting
+from dualflow import routers, splitting
 from dualflow.attention import AttentionMap
 from dualflow.colorizers import Networks
 from dualflow.core import CELL, DualflowError, load_page
@@ -245,3 +245,14 @@ def test_patches_of_a_larger_budget_go(tmp_path):
     page = AttentionMap(torch.rand(20, 20), None, 1., (320, 320), Image.new("L", (320, 320)))
     assert len(save_attention_patches(page, tmp_path, budget=.9)) > len(few := save_attention_patches(page, tmp_path, budget=.4))
     assert len(list((tmp_path/"important").glob("*.png"))) == len(few)
+
+
+def test_hindsight_goes_where_the_primary_did_better(monkeypatch):
+    asked = []
+    def colour(flow, bw, lab, detail, budget, importance):
+        asked.append(importance)
+        error = torch.full(detail.shape, 2.); error[0, 0] = 5 if budget == 0 else 1; error[1, 1] = 2 if budget == 0 else 3
+        return {"patches": 0}, error
+    monkeypatch.setattr(routers, "_colour", colour); monkeypatch.setattr(routers, "count_macs", lambda *args, **options: 0)
+    compare_routers(DualFlow(Networks(), "cpu"), [Image.new("RGB", (32, 32), "tan")], budgets=(.5,), style="gray")
+    assert asked[-1].tolist() == [[4, 0], [0, 0]]

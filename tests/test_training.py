@@ -619,3 +619,11 @@ def test_a_trained_flow_is_tried_on_pages_held_out_if_there_are_any(tmp_path, mo
     def evaluate(flow, data, **options): asked.append(options["split"]); raise DualflowError("seen")
     for name, f in (("dualflow.cli._train", lambda *args, **options: None), ("dualflow.cli._load_flow", lambda weights: None), ("dualflow.evaluation.evaluate_dataset", evaluate)): monkeypatch.setattr(name, f)
     assert cli.train(["--dataset_dir", str(tmp_path / "d"), "--preset", "nano"]) == 1 and asked == [split]
+
+
+def test_a_refined_version_may_stand_for_the_one_it_refines(tmp_path):
+    nets, models = Networks(**PRESETS["nano"]["networks"]), Versions(tmp_path)
+    for stage, record in (("attention", {}), ("primary", {"trained_with": {"attention": "001"}}), ("attention", {"refines": ["001"]}), ("attention", {})): models.save(nets, [stage], {"started": str(record) + stage + str(len(models.names("attention"))), **record})
+    load = lambda attention: models.load({"attention": attention, "primary": "001"}, **PRESETS["nano"]["networks"])
+    with warnings.catch_warnings(): warnings.simplefilter("error"); load("002")
+    with pytest.warns(UserWarning, match="primary 001 was trained with attention 001, not with 003"): load("003")
