@@ -349,3 +349,11 @@ def test_the_smallest_touch_is_taken_at_its_word():
 def test_places_are_told_in_page_heights():
     lesson = take_lesson(torch.rand(1, 1, 128, 64), torch.rand(1, 8, 4, 2), torch.rand(1, 3, 16, 8), torch.ones(1, 4, 16, 8))
     assert lesson.place.max(0).values.tolist() == [15 / 16, 7 / 16]
+
+
+def test_prints_are_compared_at_the_size_at_which_they_are_seen(flow, page, monkeypatch):
+    seen = []
+    def alike(color, L): seen.append((color.size, tuple(L.shape[-2:]))); raise DualflowError("seen")
+    monkeypatch.setattr("dualflow.pipeline.print_alike", alike)
+    with pytest.raises(DualflowError, match="seen"): flow.study(page, page.convert("L"), height=224)
+    assert seen == [((160, 224), (224, 160))]

@@ -92,7 +92,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path, small):
 
 def test_what_a_book_says_of_itself_comes_along(tmp_path, small, flow):
     data = io.BytesIO(); small[0].convert("L").save(data, "PNG")
-    with zipfile.ZipFile(tmp_path/"book.cbz", "w") as z: z.writestr("p/01.png", data.getvalue()); z.writestr("ComicInfo.xml", "<ComicInfo/>")
+    with zipfile.ZipFile(tmp_path/"book.cbz", "w") as z: z.writestr("p/01.png", data.getvalue()); z.writestr("ComicInfo.xml", "<ComicInfo/>"); z.writestr("old/ComicInfo.xml", "<Other/>")
     assert run("colorize", "--input", tmp_path/"book.cbz", "--output", tmp_path/"out.cbz") == 0
     with zipfile.ZipFile(tmp_path/"out.cbz") as z: assert z.namelist() == ["p/01.png", "ComicInfo.xml"] and z.read("ComicInfo.xml") == b"<ComicInfo/>"
 

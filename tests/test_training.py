@@ -543,6 +543,9 @@ def test_a_single_chapter_is_validated_on_itself_in_whole_batches(tmp_path):
     create_dataset(tmp_path / "mine", tmp_path / "d")
     dls = page_loaders(tmp_path / "d", views=400, size=64, bs=16, device="cpu")
     assert len(dls.valid_ds) == 16 and len(dls.valid_ds.pages) == 1
+    assert [dls.valid_ds[i][2][1].item() for i in range(4)] == [0, 1, 2, 0]  # styles in turn
+    def first(epoch): dls.train_ds.set_epoch(epoch); return dls.train_ds[0][2].tolist()
+    assert first(0) == first(0) != first(1)
     shard_dataset(tmp_path / "d", tmp_path / "s")
     assert len(page_loaders(tmp_path / "s", size=64, device="cpu").valid_ds.pages) == 1
 
