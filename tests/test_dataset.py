@@ -11,7 +11,7 @@ from PIL import Image
 from skimage.transform import SimilarityTransform
 
 from dualflow import cli
-from dualflow.alignment import align_pair, find_alignment, lay_over
+from dualflow.alignment import FINE, IN_PLACE, Alignment, align_pair, find_alignment, in_place, lay_over
 from dualflow.checking import NEAR, find_duplicates, fix_dataset, prune_dataset, validate_dataset
 from dualflow.core import DualflowError, PageError, Workspace, grey_image, load_page, save_page
 from dualflow.dataset import SCHEMA, DatasetLoader, _style_for, create_dataset, drop_maps, file_name, held_out, is_grey, migrate, read_record, read_records
@@ -665,3 +665,15 @@ def test_what_was_left_out_is_remembered(data):
 def test_pages_look_alike_up_to_a_few_bits():
     bits = lambda n: SimpleNamespace(hash=np.arange(256).reshape(16, 16) < n)
     assert find_duplicates({"a": bits(0), "b": bits(NEAR), "c": bits(2 * NEAR + 1)}) == [("b", "a", NEAR)]
+
+
+def test_no_file_of_a_dataset_is_hidden():
+    assert file_name(".manga", "p1").startswith("manga__p1-") and file_name("ch", "...").startswith("ch__page-")  # or it would not be found again
+
+
+def test_what_is_in_place_is_so_at_any_size():
+    "In pixels of the page as it is compared; of a small page, in its own."
+    shifted = lambda by: Alignment(np.array([[1, 0, by], [0, 1, 0], [0, 0, 1.]]), 1., tiles=9)
+    for side, most in ((FINE // 4, IN_PLACE), (4 * FINE, 4 * IN_PLACE)):
+        page = Image.new("L", (side // 2, side))
+        assert in_place(page, page, shifted(.9 * most)) and not in_place(page, page, shifted(1.1 * most))

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 gr = pytest.importorskip("gradio")
 
-from dualflow.app import WORDS, colour_upload, launch, read_strokes, to_paint_on, write_report
+from dualflow.app import WORDS, colour_upload, launch, read_strokes, sample_pages, to_paint_on, write_report
 from dualflow.core import DualflowError, grey_image
 from dualflow.drawing import draw_page
 from dualflow.pipeline import has_colour
@@ -106,6 +106,10 @@ def test_all_layers_of_strokes_are_read_and_their_soft_rims_are_none():
     one.putpixel((1, 2), (200, 0, 0, 255)); two.putpixel((8, 7), (0, 0, 200, 255)); two.putpixel((4, 4), (0, 9, 0, 100))
     sheet = read_strokes(dict(layers=[one, two]), (10, 10))
     assert np.argwhere(np.asarray(sheet)[..., 3] == 255).tolist() == [[2, 1], [7, 8]] and sheet.getextrema()[3] == (0, 255) and sheet.getpixel((4, 4))[3] == 0
+
+
+def test_pages_to_try_are_those_of_the_checkout():
+    assert [o.size for o in sample_pages()] == [Image.open(o).size for o in sorted((ROOT/"data"/"samples").glob("*.png"))[:6]] != []
 
 
 def test_a_double_page_is_painted_on_at_full_height(): assert to_paint_on(Image.new("RGB", (2800, 1440))).size == (1400, 720)

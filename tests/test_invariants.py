@@ -354,3 +354,8 @@ def test_margins_are_thin_and_straight(width, wave, found):
     y, x = torch.meshgrid(torch.arange(600.), torch.arange(400.), indexing="ij")
     far = torch.minimum(torch.minimum(x, 399 - x) + wave * torch.sin(y / 6), torch.minimum(y, 599 - y) + wave * torch.sin(x / 6))
     assert find_paper(torch.where(far < width, 100., 20.)[None, None]).any() == found
+
+
+def test_a_grey_rim_is_no_margin():
+    page = torch.full((1, 1, 600, 400), 85.); page[..., 40:-40, 40:-40] = 20; page[..., 200:400, 100:300] = 100
+    assert not find_paper(page).any()

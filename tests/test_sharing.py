@@ -48,6 +48,7 @@ def test_published_and_fetched_again(flow, hub):
     assert all(torch.equal(v.half(), again[k].half()) for k, v in flow.nets.state_dict().items())  # they travel in half precision
     assert (hub.parent / "cache/config.json").is_file()  # by which downloads are counted
     with pytest.raises(DualflowError, match="someone/colorizer: cannot be downloaded"): DualFlow.from_pretrained("someone/colorizer", "cpu", revision="v9")
+    assert not Networks.load(hub / "someone/colorizer").training  # they are read to be used
     with pytest.raises(DualflowError, match="weights without versions"): DualFlow.from_pretrained(hub / "someone/colorizer", "cpu", attention="001")
 
 
