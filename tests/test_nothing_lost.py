@@ -353,9 +353,10 @@ def test_no_name_moves_the_cursor(tmp_path, small, flow, capsys):
     assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out") == 1
     said = capsys.readouterr()
     assert "\\n\\x1b[31mb" in said.out and "\x1b" not in said.out + said.err and said.err.count("\n") == 1
+    (tmp_path/"in"/"e\x1b[31m.cbz").write_bytes(b"no")
     assert run("create_dataset", "--source_dir", tmp_path/"in", "--target_dir", tmp_path/"dataset") == 1
     said = capsys.readouterr()
-    assert said.err.count("left out") == said.err.count("\n") == 2 and "\x1b" not in said.out + said.err
+    assert said.err.count("left out") == said.err.count("\n") == 3 and "\x1b" not in said.out + said.err
     (tmp_path/"dataset"/"metadata"/"x\x1b[31m.json").write_text("{"); save_page(small[0], tmp_path/"dataset"/"source"/"color"/"y\x1b[31m.png")
     for o in ((), ("--prune",)): assert run("validate_dataset", "--dataset_dir", tmp_path/"dataset", *o) == 1
     assert "x\\x1b[31m" in (said := capsys.readouterr()).out and "removed: " in said.out and "y\\x1b[31m.png" in said.out and "\x1b" not in said.out + said.err
