@@ -25,7 +25,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 def _line(text):
     "A text as a terminal shows it in one line: no name of a page can move its cursor."
-    return "".join(o if o.isprintable() or o == " " else o.encode("unicode_escape").decode() for o in str(text))
+    return "".join(o if o.isprintable() else o.encode("unicode_escape").decode() for o in str(text))
 
 def _fail(e): print(f"error: {_line(e)}", file=sys.stderr, flush=True)
 
@@ -46,7 +46,7 @@ def command(*options):
                     if o == "" or isinstance(o, list) and "" in o: parser.error(f"--{k} is empty")  # a variable of the shell that was not set
                 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads that wait soon sleep, and other programs do not slow them down
                 warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)  # what fastai does to PyTorch is no news to a user
-                warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+                warnings.formatwarning = lambda message, *_, **__: f"warning: {_line(message)}\n"
                 for o in (sys.stdout, sys.stderr):
                     if hasattr(o, "reconfigure"): o.reconfigure(errors="backslashreplace")  # no name of a page is too strange for a terminal
                 return f(**args) or 0
@@ -174,11 +174,11 @@ def create_dataset(source_dir, target_dir, style):
     def on_found(o):
         print(f"found {o['pages']} pages in {o['folders']} folders and {o['archives']} archives: {o['pairs']} pairs by name, {o['color_alone']} pages without a B/W half (it is made), {o['bw_alone']} B/W alone", flush=True)
     def on_page(i, n, name, what, note):
-        if what in ("aligned", "left out"): print(f"[{i}/{n}] {name}: {what}, {note}", file=sys.stderr if what == "left out" else sys.stdout, flush=True)
+        if what in ("aligned", "left out"): print(f"[{i}/{n}] {_line(name)}: {what}, {_line(note)}", file=sys.stderr if what == "left out" else sys.stdout, flush=True)
         elif i % 50 == 0 or i == n: print(f"[{i}/{n}]", flush=True)
     info = dataset.create_dataset(source_dir, target_dir, style, on_page, on_found)
     in_pages = len(info["left_out"]) - info["done"].get("left out", 0)
-    for o in info["left_out"][:in_pages]: print(f"{o['page']}: left out, {o['reason']}", file=sys.stderr)
+    for o in info["left_out"][:in_pages]: print(_line(f"{o['page']}: left out, {o['reason']}"), file=sys.stderr)
     if gone := info["gone"]: print(f"{len(gone)} pages are kept whose originals are not there any more, or not connected, such as {gone[0]}; to drop a page, delete its file in {Path(target_dir)/'metadata'} and run dualflow-validate-dataset --prune")
     print("this run: " + ", ".join(f"{count} {what}" for what, count in info["done"].items()))
     print(f"{info['pages']} pages in {len(info['chapters'])} chapters, {len(info['left_out'])} left out; {target_dir}")
@@ -196,12 +196,12 @@ def validate_dataset(dataset_dir, as_json, fix, prune):
     if fix and any(o["fixable"] for o in problems): say(f"{checking.fix_dataset(dataset_dir, problems)} mended")
     if prune:
         files, freed = checking.prune_dataset(dataset_dir)
-        for o in files: say(f"removed: {o}")
+        for o in files: say(f"removed: {_line(o)}")
         say(f"{len(files)} files removed, {freed / 1e6:.1f} MB freed")
     if fix or prune: problems = checking.validate_dataset(dataset_dir, on_page)
     if as_json: print(json.dumps(problems, indent=1))  # a terminal may not have all letters, and JSON can do without
     else:
-        rows = [("severity", "page", "kind", "--fix", "problem"), *((o["severity"], o["page"], o["kind"], "yes" if o["fixable"] else "", o["problem"]) for o in problems)]
+        rows = [("severity", "page", "kind", "--fix", "problem"), *((o["severity"], _line(o["page"]), o["kind"], "yes" if o["fixable"] else "", _line(o["problem"])) for o in problems)]
         widths = [max(len(o[k]) for o in rows) for k in range(4)]
         for row in rows if problems else (): print("  ".join(f"{o:{w}}" for o, w in zip(row, widths)) + "  " + row[4])
         print(f"{len(problems)} problems: " + ", ".join(f"{sum(o['severity'] == k for o in problems)} {k}s" for k in ("error", "warning", "note")))

@@ -94,7 +94,6 @@ def attended(
     model = flow.nets.attention
     _, tokens = model.first_tokens(result.attention.L)
     blocks = list(model.blocks)
-    block = range(len(blocks))[block]
     for o in blocks[:block]: tokens = o(tokens)
     h, w = tokens.shape[-2:]
     return blocks[block].weights(tokens)[0, :, (y // 32) * w + x // 32].unflatten(-1, (h, w)).cpu()

@@ -105,6 +105,7 @@ def test_the_report_is_about_the_page_that_is_seen(flow):
     for option in ("budget", "threshold", "height", "vivid", "variant"):
         for value in (-1, None, "much"):
             with pytest.raises(DualflowError, match=option): flow.colorize(page, **{option: value})
+    with pytest.raises(DualflowError, match="vivid"): flow.colorize(page, vivid=3.1)
 
 
 def test_help_imports_nothing_heavy_and_colouring_no_fastai(tmp_path):
@@ -299,3 +300,17 @@ def test_all_colours_what_is_in_colour_and_a_single_page_is_coloured_anyhow(tmp_
         done = command("colorize", "--input", tmp_path / "in", "--output", tmp_path / "out", *options)
         assert done.returncode == 0 and done.stdout.count("kept as it is") == kept
     assert "kept" not in command("colorize", "--input", tmp_path / "in/a.png", "--output", tmp_path / "o.png").stdout
+
+
+def test_however_many_patches_each_is_painted_as_if_alone(flow):
+    L = 100 * torch.rand(1, 1, 32, 160, generator=torch.Generator().manual_seed(0))
+    seen, corners = flow.nets.attention(L), [(0, 16 * i) for i in range(9)]
+    paint = lambda some: flow.nets.primary.predict(L, torch.ones_like(L), seen, some, (32, 32))
+    assert torch.allclose(paint(corners), torch.cat([paint([o]) for o in corners]), atol=1e-2)
+
+
+def test_what_is_not_known_says_nothing_to_the_secondary(flow):
+    L, plan, known = torch.full((1, 1, 64, 64), 60.), torch.full((1, 3, 4, 4), 40.), torch.zeros(1, 4, 8, 8)
+    fill = lambda known: flow.nets.secondary.predict(L, torch.ones_like(L), plan, known)
+    masked, sure = known + torch.tensor([50., 60, 30, 0]).view(1, 4, 1, 1), known + torch.tensor([50., 60, 30, 1]).view(1, 4, 1, 1)
+    assert torch.equal(fill(known), fill(masked)) and (fill(known) - fill(sure)).abs().mean() > 1

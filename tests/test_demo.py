@@ -1,6 +1,7 @@
 "The demo: its function, its server, and its page in a real browser."
 import configparser, io, shutil, subprocess, sys
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlparse
 
 import numpy as np
@@ -10,8 +11,8 @@ from scipy import ndimage
 
 gr = pytest.importorskip("gradio")
 
-from dualflow.app import WORDS, colour_upload, launch
-from dualflow.core import DualflowError
+from dualflow.app import WORDS, colour_upload, launch, read_strokes, sample_pages, to_paint_on, write_report
+from dualflow.core import DualflowError, grey_image, load_page
 from dualflow.drawing import draw_page
 from dualflow.pipeline import has_colour
 from dualflow.printing import manga_bw
@@ -92,6 +93,32 @@ def test_handler_wants_a_page_and_a_share(page):
     for language in WORDS:
         with pytest.raises(gr.Error, match=WORDS[language]["choose"]): colour_upload(None, language=language)
     with pytest.raises(gr.Error, match="between 0 and 1"): colour_upload(page, 3)
+
+
+def test_a_report_is_written_as_its_language_does():
+    result = SimpleNamespace(image=Image.new("L", (30, 40)), seconds=dict.fromkeys("abcdef", .5), report={"primary_share": .256}, regions=[1, 2])
+    assert write_report(result, "cuda") == "30 × 40 pixels, coloured in **3.0 s** on the GPU (reading 0.5 · attention 0.5 · splitting 0.5 · primary 0.5 · secondary 0.5 · fusion 0.5). The primary painted **26 %** of the page; patches: 2."
+    assert "**3,0 s** sur le processeur (lecture 0,5 ·" in write_report(result, "cpu", "fr")
+
+
+def test_all_layers_of_strokes_are_read_and_their_soft_rims_are_none():
+    one, two = (Image.new("RGBA", (10, 10)) for _ in range(2))
+    one.putpixel((1, 2), (200, 0, 0, 255)); two.putpixel((8, 7), (0, 0, 200, 255)); two.putpixel((4, 4), (0, 9, 0, 100))
+    sheet = read_strokes(dict(layers=[one, two]), (10, 10))
+    assert np.argwhere(np.asarray(sheet)[..., 3] == 255).tolist() == [[2, 1], [7, 8]] and sheet.getextrema()[3] == (0, 255) and sheet.getpixel((4, 4))[3] == 0
+
+
+def test_pages_to_try_are_those_of_the_checkout():
+    assert [o.tobytes() for o in sample_pages()] == [load_page(o).tobytes() for o in sorted((ROOT/"data"/"samples").glob("*.png"))[:6]] != []
+
+
+def test_a_double_page_is_painted_on_at_full_height(): assert to_paint_on(Image.new("RGB", (2800, 1440))).size == (1400, 720)
+
+
+def test_six_pages_may_be_followed_and_colours_of_its_own_are_named(page, tmp_path):
+    with pytest.raises(gr.Error, match="no colours"): colour_upload(page, references=[page] * 6)  # not that they are too many
+    draw_page(7, (96, 128)).color.save(tmp_path/"p.png")
+    assert "colours of its own" in colour_upload(tmp_path/"p.png")[1]
 
 
 def test_wrong_weights_are_told_before_the_door_opens(tmp_path):

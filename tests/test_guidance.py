@@ -14,9 +14,9 @@ from dualflow.core import DualflowError, load_page, page_lab, page_lightness
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_dataset
-from dualflow.guidance import Lesson, correct, hint_sheet, read_mood, set_mood, take_lesson, to_kin
+from dualflow.guidance import Lesson, correct, hint_sheet, known_colour, read_mood, set_mood, take_lesson, to_kin
 from dualflow.metrics import colour_accuracy
-from dualflow.pipeline import DualFlow
+from dualflow.pipeline import DualFlow, has_colour
 from dualflow.printing import STYLES, manga_bw
 from dualflow.sources import find_pages
 
@@ -158,7 +158,7 @@ def test_many_references_share_the_places_to_ask():
 
 
 @pytest.mark.parametrize("hints, words", [(Image.new("RGB", SIZE), "transparent"), (Image.new("RGBA", (10, 10)), "page's size"), ([(1, 2)], "0..255"),
-                                          ([(400, 2, (1, 2, 3))], "320 x 448"), ([(1, 2, (300, 0, 0))], "0..255"), ([(1, 2, (.2, .4, .9))], "0..255"), ("nowhere.png", "nowhere.png")])
+                                          ([(400, 2, (1, 2, 3))], "320 x 448"), ([(2, 448, (1, 2, 3))], "320 x 448"), ([(1, 2, (300, 0, 0))], "0..255"), ([(1, 2, (.2, .4, .9))], "0..255"), ("nowhere.png", "nowhere.png")])
 def test_wrong_hints_are_told_with_their_remedy(flow, page, hints, words):
     with pytest.raises(DualflowError, match=words): flow.colorize(page.convert("L"), hints=hints)
 
@@ -198,9 +198,11 @@ def test_all_pages_in_colour_of_a_folder_and_an_archive_are_followed(tmp_path, f
 def test_of_many_pages_twenty_are_followed_from_all_over(tmp_path, capsys):
     red = Image.new("RGB", (40, 56), "white"); red.paste((200, 40, 40), (0, 0, 20, 56))
     for i in range(30): (red if i else red.convert("L")).save(tmp_path / f"p{i}.png")
+    (tmp_path / "torn.png").write_bytes(b"")
     chosen = [int(o.name[1:]) for o in _in_colour([str(tmp_path)])]
     assert len(chosen) == 20 and chosen == sorted(set(chosen)) and chosen[0] == 1 and chosen[-1] >= 28 and max(np.diff(chosen)) == 2
-    assert "following 20 of 29 pages" in capsys.readouterr().out and _in_colour([]) == []
+    said = capsys.readouterr()
+    assert "following 20 of 29 pages" in said.out and "torn.png" in said.err and _in_colour([]) == []
 
 
 def test_evaluation_says_what_following_brings(tmp_path, page):
@@ -298,7 +300,7 @@ def test_lessons_are_short_and_points_grow_with_the_page():
 def test_a_reference_is_studied_as_the_page_is_coloured(flow, page):
     printed = page.convert("L")
     assert flow.study(page, printed).off[:, 0].abs().mean() < 2  # what is known is known under the ink
-    for options in (dict(vivid=1.5), dict(mood="night"), dict(variant=2)):
+    for options in (dict(vivid=1.5, budget=0, height=320), dict(mood="night"), dict(variant=2)):
         shown, studied = (flow.colorize(printed, reference=o, **options).image.tobytes() for o in (page, flow.study(page, printed, **options)))
         assert shown == studied, options
 
@@ -319,6 +321,8 @@ def test_paint_is_what_covers(flow, page):
     for o in (hard, fringe): ImageDraw.Draw(o).ellipse((90, 90, 110, 110), fill=(200, 40, 40, 255))
     assert flow.colorize(page, hints=fringe).image.tobytes() == flow.colorize(page, hints=hard).image.tobytes()
     assert fringe.getpixel((50, 100))[3] == 100  # what is given stays as it is
+    half = Image.new("RGBA", (20, 20)); half.putpixel((5, 7), (1, 2, 3, 128)); half.putpixel((6, 7), (1, 2, 3, 127))
+    assert hint_sheet(half, (20, 20)).getbbox() == (5, 7, 6, 8)
 
 
 def test_moods_are_words():
@@ -331,3 +335,26 @@ def test_a_reference_has_colours_and_may_be_a_file(tmp_path, flow, page):
         with pytest.raises(DualflowError, match="not in colour"): flow.colorize(page.convert("L"), reference=o)
     a, b = flow.study(page, page.convert("L")), flow.study(tmp_path / "p.png", tmp_path / "grey.png")
     assert torch.equal(a.off, b.off)
+    pale = Image.blend(page.convert("L").convert("RGB"), page, .1)
+    assert not has_colour(pale) and len(flow.study(pale, page.convert("L")).off)  # faint colours can be followed
+
+
+def test_the_smallest_touch_is_taken_at_its_word():
+    "One pixel of a cell, half covered by ink, and nothing said of the rest: the paint under it is twice as light."
+    mask, passes = torch.zeros(1, 1, 16, 16), torch.ones(1, 1, 16, 16)
+    mask[..., 3, 3], passes[..., 3, 3] = 1, .5
+    known = known_colour(torch.tensor([30., 10, -20]).view(1, 3, 1, 1).expand(-1, -1, 16, 16), mask, passes, (16, 16))
+    assert torch.allclose(known[0, :, 0, 0], torch.tensor([60., 10, -20, 1])) and not known[0, :, 1].any()
+
+
+def test_places_are_told_in_page_heights():
+    lesson = take_lesson(torch.rand(1, 1, 128, 64), torch.rand(1, 8, 4, 2), torch.rand(1, 3, 16, 8), torch.ones(1, 4, 16, 8))
+    assert lesson.place.max(0).values.tolist() == [15 / 16, 7 / 16]
+
+
+def test_prints_are_compared_at_the_size_at_which_they_are_seen(flow, page, monkeypatch):
+    seen = []
+    def alike(color, L): seen.append((color.size, tuple(L.shape[-2:]))); raise DualflowError("seen")
+    monkeypatch.setattr("dualflow.pipeline.print_alike", alike)
+    with pytest.raises(DualflowError, match="seen"): flow.study(page, page.convert("L"), height=224)
+    assert seen == [((160, 224), (224, 160))]

@@ -6,16 +6,16 @@ from types import SimpleNamespace
 import numpy as np, pytest, torch, torch.nn.functional as F
 from hypothesis import given, settings, strategies as st
 
-from dualflow.attention import AttentionModel, TokenBlock, colour_detail
+from dualflow.attention import LOCAL_MAPS, AttentionModel, TokenBlock, colour_detail, detail_share
 from dualflow.colorizers import compose, transmission
 from dualflow.augmentation import scan
 from dualflow.core import into_gamut, load_page, page_lab, page_lightness, working_page, working_size
 from dualflow.drawing import draw_page
 from dualflow.evaluation import zone_and_borders
-from dualflow.fusion import PAPER, Painted, find_paper, finish_page, flow_along, harmonise, merge_colorizations, settle, straightness, upsample_guided
-from dualflow.metrics import bleed, colour_accuracy, colourfulness, paper_tint, seam_index
+from dualflow.fusion import PAPER, Painted, check_coherence, find_paper, finish_page, flow_along, harmonise, merge_colorizations, settle, straightness, upsample_guided
+from dualflow.metrics import bleed, colour_accuracy, colourfulness, palette_distance, paper_tint, seam_index, seconds
 from dualflow.printing import STYLES, print_lightness, tone_dots
-from dualflow.splitting import Region, cut_patches
+from dualflow.splitting import Region, cut_patches, feather
 from dualflow.streaming import working_halves
 from kornia.color import rgb_to_lab
 from PIL import Image
@@ -153,6 +153,7 @@ def test_densities_may_differ_where_dots_do_not():
     some = print_lightness(L, "screentone", density=torch.tensor([.6, 1., 1.4]))
     for i, density in enumerate((.6, 1., 1.4)): assert torch.allclose(some.tone[i:i + 1], print_lightness(L[:1], "screentone", density=density).tone, atol=1e-4)
     assert some.tone[0].mean() < some.tone[1].mean() < some.tone[2].mean()
+    assert print_lightness(L[:1], "screentone", density=9.).tone.mean() == pytest.approx(.9, abs=.03)  # some paper is left
 
 
 def test_pictures_without_frames_have_no_margins_to_find():
@@ -288,8 +289,73 @@ def test_measures_say_what_their_names_say():
     assert row["psnr_priority"] < 20 < row["psnr_fill"] and row["ciede2000_fill"] == 0 < row["ciede2000_priority"]
     red = torch.zeros(1, 3, 8, 8); red[:, 0] = 1
     assert colourfulness(red) == pytest.approx(.3 * (255**2 + 127.5**2)**.5, abs=.1)
+    yellow = torch.ones(1, 3, 8, 8); yellow[:, 2] = 0
+    assert colourfulness(yellow) == pytest.approx(.3 * 255, abs=.1)
+    yellow[..., 4:] = 0  # half black: sqrt of the variance, and .3 of half the mean
+    assert colourfulness(yellow) == pytest.approx(255 / 2 + .3 * 255 / 2, abs=.1)
     page = torch.full((1, 3, 16, 64), 40.); page[..., 32:] = 80; page[:, 1:] = 0
+    assert bleed(page, page) == 0  # no colour in either
     right, wrong = page.clone(), page.clone(); right[:, 1, :, 32:] = wrong[:, 1, :, 48:] = 30
     assert bleed(right, right) == 0 < 5 < bleed(wrong, right)
+    rough = wrong.clone(); rough[:, 0] = 100 * torch.rand(1, 16, 64)
+    assert bleed(rough, right) == bleed(wrong, right)  # flat is what is truly flat
     straw = torch.zeros(1, 3, 4, 4); straw[:, 0] = 97; straw[:, 2, :2] = 40
     assert paper_tint(straw, straw) == 0
+    white = straw.clone(); white[:, 0] = 99; white[:, 1:] = 0
+    stained = white.clone(); stained[:, 0, 2:] = 80; stained[:, 1, 2:] = 12
+    assert paper_tint(stained, white) == pytest.approx(6)  # also where it was painted dark
+    assert palette_distance(*(torch.tensor([50., 5, b]).view(1, 3, 1, 1).expand(-1, -1, 8, 8) for b in (5, 25))) == 1
+
+
+def test_seconds_are_the_median_of_calls_after_the_first(monkeypatch):
+    clock = iter([0, 90, 100, 101, 200, 207, 300, 302])
+    monkeypatch.setattr("dualflow.metrics.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert seconds(lambda: None) == 2
+
+
+def test_a_report_counts_what_it_says():
+    colour, weight, moved = torch.zeros(1, 3, 10, 10), torch.zeros(1, 1, 10, 10), torch.zeros(1, 1, 10, 10)
+    weight[..., 4:6], weight[..., 6:], colour[:, 1, :, 5:] = .4, 1, 8
+    moved[..., 6:8], moved[..., 8:] = .5, 3
+    assert check_coherence(colour, weight, moved) == pytest.approx({"seam": 4, "offset": 1.75, "harmonised": .2, "primary_share": .4})
+
+
+def test_patches_that_agree_with_each_other_and_the_page_leave_no_trace():
+    plain = torch.tensor([60., 20, 10]).view(1, 3, 1, 1)
+    fused = merge_colorizations(Painted(plain.expand(2, -1, 96, 96), [(0, 0), (0, 40)], torch.full((1, 1, 128, 160), 100.)), plain.expand(-1, -1, 32, 40))
+    assert (fused.colour - plain).abs().max() < .1 and fused.moved.max() < .1
+
+
+def test_a_patch_fades_where_the_page_goes_on_and_nowhere_else():
+    for corner, whole, faint in (((0, 0), 0, -1), ((32, 32), -1, 0)):
+        weight = feather(corner, (32, 32), (64, 64))[0, 0]
+        assert weight[whole, whole] == 1 and weight[faint, faint] < .01
+
+
+def test_what_is_shut_in_takes_what_is_known_outside():
+    guide, trust = torch.full((1, 1, 3, 5), 100.), torch.zeros(1, 1, 3, 5)
+    guide[..., 2], trust[..., 0] = 0, 1.
+    assert torch.allclose(flow_along(guide, torch.full_like(guide, 7.), trust, outline=1.), torch.full_like(guide, 7.), atol=1e-3)
+
+
+def test_the_share_of_detail_is_that_of_each_page():
+    detail = torch.zeros(2, 1, 2, 4); detail[0, 0, 0, 0] = detail[1] = 1
+    assert detail_share(detail, detail, .125) == detail_share(detail, detail, .01) == pytest.approx((1 + 1 / 8) / 2)  # one cell at least
+
+
+def test_texture_is_felt_whichever_way_it_goes():
+    for sign in (1, -1):
+        dots = torch.full((1, 1, 64, 64), 50.); dots[..., ::4, ::4] += 40 * sign
+        assert all(f(dots).min() > 1 for f in LOCAL_MAPS)
+
+
+@pytest.mark.parametrize("width, wave, found", [(40, 0, True), (100, 0, False), (40, 5, False)])
+def test_margins_are_thin_and_straight(width, wave, found):
+    y, x = torch.meshgrid(torch.arange(600.), torch.arange(400.), indexing="ij")
+    far = torch.minimum(torch.minimum(x, 399 - x) + wave * torch.sin(y / 6), torch.minimum(y, 599 - y) + wave * torch.sin(x / 6))
+    assert find_paper(torch.where(far < width, 100., 20.)[None, None]).any() == found
+
+
+def test_a_grey_rim_is_no_margin():
+    page = torch.full((1, 1, 600, 400), 85.); page[..., 40:-40, 40:-40] = 20; page[..., 200:400, 100:300] = 100
+    assert not find_paper(page).any()

@@ -102,7 +102,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path, small):
 
 def test_what_a_book_says_of_itself_comes_along(tmp_path, small, flow):
     data = io.BytesIO(); small[0].convert("L").save(data, "PNG")
-    with zipfile.ZipFile(tmp_path/"book.cbz", "w") as z: z.writestr("p/01.png", data.getvalue()); z.writestr("ComicInfo.xml", "<ComicInfo/>")
+    with zipfile.ZipFile(tmp_path/"book.cbz", "w") as z: z.writestr("p/01.png", data.getvalue()); z.writestr("ComicInfo.xml", "<ComicInfo/>"); z.writestr("old/ComicInfo.xml", "<Other/>")
     assert run("colorize", "--input", tmp_path/"book.cbz", "--output", tmp_path/"out.cbz") == 0
     with zipfile.ZipFile(tmp_path/"out.cbz") as z: assert z.namelist() == ["p/01.png", "ComicInfo.xml"] and z.read("ComicInfo.xml") == b"<ComicInfo/>"
 
@@ -325,8 +325,9 @@ def test_a_book_is_described_wherever_that_stands(tmp_path, small, flow):
 
 def test_a_reference_that_is_gone_costs_no_page(tmp_path, small, flow):
     grey(tmp_path/"in"/"1.png", small[0])
-    told = []
-    assert colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", on_error=told.append, references=[Source(tmp_path/"gone.png")]) == (1, 0)
+    told, references = [], [Source(tmp_path/"gone.png")]
+    assert colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", on_error=told.append, references=references) == (1, 0)
+    assert len(references) == 1  # what is given stays as it is
     assert len(told) == 1 and "gone.png" in str(told[0]) and (tmp_path/"out"/"1.png").is_file()
 
 
@@ -364,6 +365,13 @@ def test_no_name_moves_the_cursor(tmp_path, small, flow, capsys):
     assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out") == 1
     said = capsys.readouterr()
     assert "\\n\\x1b[31mb" in said.out and "\x1b" not in said.out + said.err and said.err.count("\n") == 1
+    (tmp_path/"in"/"e\x1b[31m.cbz").write_bytes(b"no")
+    assert run("create_dataset", "--source_dir", tmp_path/"in", "--target_dir", tmp_path/"dataset") == 1
+    said = capsys.readouterr()
+    assert said.err.count("left out") == said.err.count("\n") == 3 and "\x1b" not in said.out + said.err
+    (tmp_path/"dataset"/"metadata"/"x\x1b[31m.json").write_text("{"); save_page(small[0], tmp_path/"dataset"/"source"/"color"/"y\x1b[31m.png")
+    for o in ((), ("--prune",)): assert run("validate_dataset", "--dataset_dir", tmp_path/"dataset", *o) == 1
+    assert "x\\x1b[31m" in (said := capsys.readouterr()).out and "removed: " in said.out and "y\\x1b[31m.png" in said.out and "\x1b" not in said.out + said.err
     assert run("colorize", "--input", tmp_path/"\x1b[31m.png", "--output", tmp_path/"o.png") == 1
     assert "\\x1b[31m.png: there is no such file" in (said := capsys.readouterr().err) and "\x1b" not in said
 
@@ -392,3 +400,85 @@ def test_problems_are_json_on_any_terminal(tmp_path, small, monkeypatch):
     assert run("validate_dataset", "--dataset_dir", tmp_path/"dataset", "--json") == 1
     terminal.flush()
     assert "é漫𠮷" in [o["page"] for o in json.loads(terminal.buffer.getvalue())]
+
+
+def test_an_ending_may_be_written_large(tmp_path, small):
+    for o in ("b.CBZ", "b.zip"):
+        with zipfile.ZipFile(tmp_path/o, "w") as z: z.writestr("P1.PNG", b""); z.writestr("p2.Jpeg", b"")
+    assert [o.member for o in list_archive(tmp_path/"b.CBZ")] == ["P1.PNG", "p2.Jpeg"]
+    check_output(tmp_path/"b.CBZ", tmp_path/"out.CBZ", [])
+    with pytest.raises(DualflowError, match="end the name in .cbz"): check_output(tmp_path/"b.CBZ", tmp_path/"out.png", [])
+
+
+def test_a_book_of_pages_that_are_none_is_not_written(tmp_path):
+    with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z: z.writestr("p1.png", b"no page")
+    with pytest.raises(DualflowError, match="no page could be coloured"): colour_book(None, list_archive(tmp_path/"b.cbz"), tmp_path/"b.cbz", tmp_path/"out.cbz")
+    assert [o.name for o in tmp_path.iterdir()] == ["b.cbz"]
+
+
+def test_a_page_too_long_for_its_format_is_told_before_it_is_coloured(tmp_path):
+    page = grey(tmp_path/"p.png", Image.new("L", (2, 16384)))
+    told = []
+    assert colour_book(None, find_pages(page), page, tmp_path/"o.webp", on_error=told.append) == (0, 1) and "end the name in .png" in str(told[0])
+
+
+def test_an_output_that_is_the_input_by_another_name_is_refused(tmp_path, small):
+    grey(tmp_path/"in"/"1.png", small[0])
+    try: (tmp_path/"out").symlink_to(tmp_path/"in")
+    except OSError: pytest.skip("no links on this disk")
+    with pytest.raises(DualflowError, match="lies in the input"): check_output(tmp_path/"in", tmp_path/"out", find_pages(tmp_path/"in"))
+
+
+def test_a_folder_of_what_cannot_be_opened_is_a_failure(tmp_path, capsys):
+    (tmp_path/"in").mkdir(); (tmp_path/"in"/"b.cbz").write_bytes(b"no"); (tmp_path/"none").mkdir()
+    for name, words in (("in", "b.cbz: cannot be opened"), ("none", "no pages here")):
+        assert run("colorize", "--input", tmp_path/name, "--output", tmp_path/"out") == 1 and words in capsys.readouterr().err
+    assert not (tmp_path/"out").exists()
+
+
+def test_what_needs_one_page_or_one_process_says_so(tmp_path, small, capsys, monkeypatch):
+    for i in range(2): grey(tmp_path/"in"/f"{i}.png", small[0])
+    Image.new("RGBA", small[0].size).save(tmp_path/"hints.png")
+    assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out", "--hints", tmp_path/"hints.png") == 1 and "has 2; colour that page alone" in capsys.readouterr().err
+    monkeypatch.setattr(cli, "WORLD", 2)
+    assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out", "--consistent") == 1 and "start a single process" in capsys.readouterr().err
+
+
+def test_an_error_of_the_disk_names_its_file_and_warnings_are_as_before(capsys):
+    import warnings
+    was = warnings.formatwarning
+    @cli.command()
+    def fails(): warnings.warn("look"); raise OSError(28, "No space left", "a.png")
+    with warnings.catch_warnings(): assert fails([]) == 1
+    assert capsys.readouterr().err.endswith("error: a.png: No space left\n") and warnings.formatwarning is was
+    assert [cli.between(0, 1)(o) for o in ("0", "1")] == [0, 1]
+
+
+def test_practice_pages_are_drawn_four_to_a_chapter_and_kept(tmp_path, small, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("dualflow.drawing.draw_page", lambda seed, page: drawn.append((seed, page)) or type("", (), {"color": small[0]}))
+    grey(tmp_path/"drawn_00006"/"02.png", small[1])
+    before = (tmp_path/"drawn_00006"/"02.png").read_bytes()
+    assert run("draw_pages", "--target_dir", tmp_path, "--chapters", 2, "--seed", 5) == 0
+    assert drawn == [(5, 0), (5, 1), (5, 2), (5, 3), (6, 0), (6, 2), (6, 3)] and (tmp_path/"drawn_00006"/"02.png").read_bytes() == before
+    assert len(list(tmp_path.glob("drawn_0000[56]/0[1234].png"))) == 8
+
+
+def test_comparisons_get_their_options_and_are_kept(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cli, "_load_flow", lambda weights: "flow")
+    monkeypatch.setattr("dualflow.dataset.DatasetLoader", lambda folder: list(range(9)))
+    monkeypatch.setattr("dualflow.evaluation.compare_guidance", lambda flow, data, n, **o: asked.append((n, o["style"], o["height"])) or [{"guidance": "none", "pages": n, "psnr": 1., "gain_db": 0.}])
+    monkeypatch.setattr("dualflow.routers.compare_routers", lambda flow, pages, **o: asked.append((pages, o["style"])) or [])
+    monkeypatch.setattr("dualflow.routers.routers_table", lambda rows: "")
+    options = "--dataset_dir", tmp_path, "--pages", 3, "--style", "gray"
+    assert run("bench", "--guidance", *options, "--height", 300, "--save", tmp_path/"rows.json") == run("bench", "--routers", *options) == 0
+    assert asked == [(3, "gray", 300), ([0, 4, 8], "gray")] and json.loads((tmp_path/"rows.json").read_text())[0]["pages"] == 3
+
+
+def test_a_demo_without_gradio_names_the_remedy(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.delitem(sys.modules, "dualflow.app", raising=False)
+    assert run("demo") == 1 and "pip install 'dualflow[demo]'" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "gradio", type(sys)("gradio")); monkeypatch.setitem(sys.modules, "dualflow.explore", None)
+    with pytest.raises(ModuleNotFoundError, match="explore"): run("demo")  # a fault of ours is not laid at its door

@@ -125,4 +125,15 @@ def test_no_place_is_asked_about_twice_and_paper_is_apart():
     for top in (20, 360): page[..., top:top + 320, 20:480] = 0; page[..., top + 3:top + 317, 23:477] = 60
     guide, weight, _ = as_places(page)
     assert (guide.flatten()[weight == 0] == -50).all() and (weight == 0).any() and guide.flatten()[weight > .9].min() > 0
-    assert as_places(torch.rand(1, 1, 3000, 800) * 100)[0].numel() < 1700
+    assert as_places(torch.rand(1, 1, 3000, 800) * 100)[0].numel() < 1700 and as_places(torch.full((1, 1, 8, 8), 50.))[2] == [(4, 4)]
+
+
+def test_a_place_counts_from_a_half_on_and_errors_fade_with_the_height_of_the_page():
+    assert most_telling(torch.eye(3), torch.tensor([.49, .5, .6]), 3) == [2, 1]
+    for h, w, rho in ((1, 2, 1 / (1 + .8)), (2, 1, 1 / (1 + .8 / 4))): assert error_correlation(torch.full((1, 1, h, w), 50.))[0, 1] == pytest.approx(rho, abs=1e-3)
+
+
+def test_white_counts_three_times_its_share_and_light_grey_fully():
+    for shade, counts in ((255, .72), (237, 1)):
+        page = Image.new("L", (400, 400), 120); page.paste(shade, (0, 0, 96, 400))  # 24 % of it
+        assert as_places(page_lightness(page))[1].min() == pytest.approx(counts, abs=.01)

@@ -28,7 +28,7 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setattr(HfApi, "create_repo", lambda self, repo_id, **options: Repo(repo_id))
     monkeypatch.setattr(HfApi, "upload_folder", lambda self, repo_id, folder_path, **options: str(shutil.copytree(folder_path, store / repo_id)))
     def download(repo_id, revision=None, allow_patterns=()):
-        wanted = [o for o in (store / repo_id).iterdir() if any(o.match(p) for p in allow_patterns)]
+        wanted = [o for o in (store / repo_id / (revision or "")).iterdir() if any(o.match(p) for p in allow_patterns)]
         shutil.rmtree(tmp_path / "cache", ignore_errors=True); (tmp_path / "cache").mkdir()
         for o in wanted: shutil.copy(o, tmp_path / "cache")
         return str(tmp_path / "cache")
@@ -46,6 +46,10 @@ def test_published_and_fetched_again(flow, hub):
     assert config["attention"]["dim"] == 32 and set(config) == {"attention", "gate", "primary", "secondary", "palette"}
     again = DualFlow.from_pretrained("someone/colorizer", "cpu").nets.state_dict()
     assert all(torch.equal(v.half(), again[k].half()) for k, v in flow.nets.state_dict().items())  # they travel in half precision
+    assert (hub.parent / "cache/config.json").is_file()  # by which downloads are counted
+    with pytest.raises(DualflowError, match="someone/colorizer: cannot be downloaded"): DualFlow.from_pretrained("someone/colorizer", "cpu", revision="v9")
+    assert not Networks.load(hub / "someone/colorizer").training  # they are read to be used
+    with pytest.raises(DualflowError, match="weights without versions"): DualFlow.from_pretrained(hub / "someone/colorizer", "cpu", attention="001")
 
 
 def test_a_refusal_of_the_hub_is_told(flow, monkeypatch):
@@ -86,5 +90,5 @@ def test_weights_that_do_not_fit_are_an_error(flow, tmp_path, stage, spoil):
 
 
 def test_names_that_are_nothing():
-    for name in ("no-such-folder", "./a/b", "/nowhere/at/all"):
+    for name in ("no-such-folder", "./a/b", "./a", "/nowhere", "/nowhere/at/all"):
         with pytest.raises(DualflowError, match="no such folder, nor a Hugging Face repository id"): find_weights(name)

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from dualflow import splitting
+from dualflow import routers, splitting
 from dualflow.attention import AttentionMap
 from dualflow.colorizers import Networks
 from dualflow.core import CELL, DualflowError, load_page
@@ -235,10 +235,24 @@ def test_routers_side_by_side(flow):
     assert list(at)[:2] == ["none", "all"] and {"random", "sobel", "residual", "learned", "oracle", "hindsight"} <= set(at) and all(o["pages"] == 2 for o in rows)
     assert at["none"]["area"] == 0 and at["all"]["area"] == 1 and at["oracle"]["detail"] >= max(at[k]["detail"] for k in ("random", "sobel", "learned"))
     assert at["all"]["gmac"] == pytest.approx(count_macs(flow.colorize, pages[0].convert("L"), 1, importance=torch.ones(1, 1)), rel=1e-3)  # counted, not reckoned
-    assert routers_table(rows).count("\n") == len(rows) + 1 and len(plot_routers(rows).axes[0].lines) == len(rows) - 2
+    assert at["none"]["ciede2000_detail"] != pytest.approx(at["none"]["ciede2000"], abs=1e-3)
+    table, lines = routers_table(rows).splitlines(), plot_routers(rows).axes[0].lines
+    assert len(table) == len(rows) + 2 and table[2].startswith("| none") and table[-1].startswith("| all") and len(lines) == len(rows) - 2
+    assert lines[0].get_xdata()[:3] == pytest.approx([0, 100 * at["random"]["area"], 100])
 
 
 def test_patches_of_a_larger_budget_go(tmp_path):
     page = AttentionMap(torch.rand(20, 20), None, 1., (320, 320), Image.new("L", (320, 320)))
     assert len(save_attention_patches(page, tmp_path, budget=.9)) > len(few := save_attention_patches(page, tmp_path, budget=.4))
     assert len(list((tmp_path/"important").glob("*.png"))) == len(few)
+
+
+def test_hindsight_goes_where_the_primary_did_better(monkeypatch):
+    asked = []
+    def colour(flow, bw, lab, detail, budget, importance):
+        asked.append(importance)
+        error = torch.full(detail.shape, 2.); error[0, 0] = 5 if budget == 0 else 1; error[1, 1] = 2 if budget == 0 else 3
+        return {"patches": 0}, error
+    monkeypatch.setattr(routers, "_colour", colour); monkeypatch.setattr(routers, "count_macs", lambda *args, **options: 0)
+    compare_routers(DualFlow(Networks(), "cpu"), [Image.new("RGB", (32, 32), "tan")], budgets=(.5,), style="gray")
+    assert asked[-1].tolist() == [[4, 0], [0, 0]]

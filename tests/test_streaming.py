@@ -9,8 +9,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from dualflow import cli
-from dualflow.augmentation import Recipe, cut_view, print_views, scan
-from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, page_lightness, save_page
+from dualflow.augmentation import Recipe, add_panels, cut_view, draw_recipe, print_views, scan
+from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, grey_image, load_page, page_lightness, save_page
 from dualflow.dataset import DatasetLoader, Page, PageRecord
 from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
@@ -74,12 +74,13 @@ def test_smaller_of_png_and_jpeg():
     flat, noise = Image.new("RGB", (64, 64), "red"), Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
     assert encode_page(flat)[0] == "png" and encode_page(noise)[0] == "jpg" and encode_page(noise, None)[0] == "png"
     assert len(encode_page(noise, 50)[1]) < len(encode_page(noise)[1]) < len(encode_page(noise, None)[1])
-    assert encode_page(noise.convert("L"))[0] == "jpg"
+    assert encode_page(noise.convert("L"))[0] == "jpg" and gap(load_page(encode_page(noise)[1]), noise).mean() < 10  # its colours are not reduced
 
 
-def test_large_pages_are_stored_at_working_size(tmp_path):
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_large_pages_are_stored_at_working_size(tmp_path, ending):
     page = Image.effect_noise((WORKING_HEIGHT, 2 * WORKING_HEIGHT), 40).convert("RGB")
-    add_page(tmp_path/"dataset", "one", "p1", page, page.convert("L"))
+    add_page(tmp_path/"dataset", "one", "p1", page, page.convert("L"), ending=ending)
     shard_dataset(tmp_path/"dataset", tmp_path/"shards", quality=None)
     stored, true = next(iter(ShardPages(tmp_path/"shards"))), DatasetLoader(tmp_path/"dataset")[0]
     assert stored.color.size == stored.bw.size == (WORKING_HEIGHT // 2, WORKING_HEIGHT) and stored.record.original_size == [WORKING_HEIGHT, 2 * WORKING_HEIGHT]
@@ -151,8 +152,8 @@ def test_views_are_cut_views_whoever_cuts_them(shards):
     for i in range(3): assert torch.equal(torch.cat([o[i] for o in loaded]), torch.stack([o[i] for o in alone]))
     pages.set_epoch(1, seen=6)
     assert all(torch.equal(a, b) for one, two in zip(views, alone[6:]) for a, b in zip(one, two))
-    fixed = [o[2][1].item() for o in ShardViews(ShardPages(shards, "valid"), 32, fixed=True)]
-    assert fixed == [i % 3 for i in range(len(fixed))]
+    fixed = [o[2] for o in ShardViews(ShardPages(shards, "valid"), 32, fixed=True)]
+    assert [o[1] for o in fixed] == [i % 3 for i in range(len(fixed))] and all(o[5:].tolist() == list(Recipe()[5:]) for o in fixed)
 
 
 def test_panels_come_from_other_views(shards):
@@ -210,6 +211,19 @@ def test_other_settings_start_again(folder, tmp_path):
     assert {o.name for o in tmp_path.iterdir()} == {INDEX, "train-00000.tar", "valid-00000.tar"}
 
 
+def test_a_shard_ends_with_the_page_that_takes_it_to_its_size(shards):
+    with tarfile.open(shards/"train-00000.tar") as tar: entries = tar.getmembers()
+    last = next(o.offset for o in entries if o.name.split(".")[0] == entries[-1].name.split(".")[0])
+    assert last < 30_000 <= entries[-1].offset_data + entries[-1].size + 512
+
+
+def test_pages_that_have_changed_are_packed_anew(tmp_path):
+    for style in ("gray", "lineart"):
+        add_page(tmp_path/"dataset", "one", "p1", Image.new("RGB", (32, 32), "tan"), style=style)
+        shard_dataset(tmp_path/"dataset", tmp_path/"shards")
+    assert [o.record.style for o in ShardPages(tmp_path/"shards")] == ["lineart"]
+
+
 def test_shards_that_go_are_not_spoken_of(folder, tmp_path):
     "Other settings are begun and given up; then the first ones are wanted again."
     before = shard_dataset(folder, tmp_path, .03)
@@ -225,6 +239,7 @@ def test_unreadable_pages_are_left_out(tmp_path):
     index = shard_dataset(tmp_path/"dataset", tmp_path/"shards")
     assert [o["page"] for o in index["left_out"]] == [broken.stem] and index["left_out"][0]["reason"]
     assert sorted(names(ShardPages(tmp_path/"shards"))) == [broken.stem[:-1] + i for i in "013"]
+    assert cli.shard_dataset(["--dataset_dir", str(tmp_path/"dataset"), "--target_dir", str(tmp_path/"again")]) == 1
 
 
 def test_shards_do_not_hide_a_dataset(folder, shards, tmp_path):
@@ -372,5 +387,25 @@ def test_a_recipe_is_followed():
     assert torch.allclose(made(vivid=1.2)[1][:, 1:3], 1.2 * true[:, 1:3], atol=1e-3)
     assert torch.allclose(made(tone=2)[1][:, :1], (true[:, :1] / 100).clamp(0, 1)**2 * 100, atol=.1)
     assert torch.allclose(made(turn=90)[1][0, 1], torch.rot90(true[0, 1]), atol=1.) or torch.allclose(made(turn=90)[1][0, 1], torch.rot90(true[0, 1], -1), atol=1.)
+    L, true = made(paper=.9)
+    assert torch.equal(true[:, 4:], L) and not torch.equal(true[:, :1], L)
+    white = print_views((torch.full((1, 3, 64, 64), 255), torch.zeros(1, 1, 64, 64), torch.tensor([Recipe(turn=10)], dtype=torch.float32)))
+    assert white[1][:, 0].min() > 99  # no black corners
     noisy = scan(torch.full((1, 1, 64, 64), 50.), 1, 2, 0)
     assert noisy.std() == pytest.approx(2, abs=.2)
+
+
+def test_a_scan_is_neither_darkened_nor_lightened(): assert all(draw_recipe(np.random.default_rng(i), made=False).tone == 1 for i in range(40))
+
+
+@pytest.mark.parametrize("size", [(300, 40), (40, 300)])
+def test_views_of_wide_and_high_pages_lie_within(size):
+    for seed in range(6): assert cut_view(Image.new("RGB", size, "tan"), None, np.random.default_rng(seed), 64)[0].float().std((1, 2)).max() == 0
+
+
+def test_panels_are_framed_at_the_rim_too():
+    view, other = ((torch.full((3, 32, 32), o, dtype=torch.uint8), torch.full((1, 32, 32), float(o)), torch.zeros(13)) for o in (0, 60))
+    for seed in range(20):
+        color, L, _ = add_panels(view, [other], np.random.default_rng(seed))
+        near = torch.nn.functional.max_pool2d((color[:1] == 60).float(), 3, 1, 1) > 0
+        assert near.any() and not (near & (color[:1] == 0)).any() and torch.equal(color[:1] == 255, L == 100) and (L == 100).any()

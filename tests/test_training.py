@@ -1,7 +1,9 @@
 "From a folder of pages to weights and back: every command in turn, and training that really learns and really resumes."
 import json, os, shutil, warnings
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
@@ -15,9 +17,12 @@ from dualflow.drawing import draw_page
 from dualflow.colorizers import COLOURING, GUESSED, InkGate, Networks
 from dualflow.pipeline import DualFlow
 from dualflow.runs import PRESETS, Keep, train_stage
-from dualflow.training import GATE_RATE, TRAINS, DualFlowTrainer, colour_loss, stage_learner, true_places
+from dualflow.streaming import shard_dataset
+from dualflow.optimizer import Muon, muon_step
+from dualflow.routing import both_flows
+from dualflow.training import GATE_RATE, TRAINS, DualFlowTrainer, SeedEpochs, colour_loss, stage_learner, true_places
 from dualflow.versions import Versions, digest
-from dualflow.views import page_loaders
+from dualflow.views import PageViews, page_loaders
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +41,7 @@ def test_the_whole_workflow(tmp_path):
     (tmp_path / "mine/ch0/torn.jpg").write_bytes(b"\xff\xd8\xff")
     data = tmp_path / "work/dataset"
     done = command("create_dataset", "--source_dir", tmp_path / "mine", "--target_dir", data)
-    assert done.returncode == 1 and "torn.jpg" in done.stderr + (data / "dataset_info.json").read_text() and "4 pages in 2 chapters" in done.stdout
+    assert done.returncode == 1 and done.stderr.count("left out") == 1 and "torn.jpg" in done.stderr + (data / "dataset_info.json").read_text() and "4 pages in 2 chapters" in done.stdout
     assert command("validate_dataset", "--dataset_dir", data).returncode == 0
     done = command("train", "--dataset_dir", data, "--preset", "nano", "--epochs", 1, "--views", 8)
     assert done.returncode == 0, done.stderr
@@ -386,7 +391,7 @@ def test_damaged_records_of_versions(tmp_path):
     nets, models = Networks(**PRESETS["nano"]["networks"]), Versions(tmp_path)
     for o in "ab": models.save(nets, ["attention"], {"started": o})
     (tmp_path / "attention/latest.txt").unlink()
-    assert models.choose(["attention"]) == {"attention": "002"}
+    assert models.choose(["attention"]) == {"attention": "002"} == models.choose(["attention"], attention=None, primary=None)
     (tmp_path / "attention/latest.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(DualflowError, match="only 001, 002"): models.choose(["attention"])
     (tmp_path / "attention/001/version.json").write_text("[]")
@@ -421,7 +426,6 @@ def test_pairs_are_kept_as_given(tmp_path):
 
 def test_training_streams_shards(dataset, tmp_path):
     "From shards as from a folder; an epoch is every page once, and the next epoch takes another order."
-    from dualflow.streaming import shard_dataset
     shard_dataset(dataset, tmp_path / "shards", shard_mb=.05)
     dls = page_loaders(tmp_path / "shards", size=256, bs=2, device="cpu")
     first = [x for x, _ in dls.train]
@@ -435,9 +439,9 @@ def test_training_streams_shards(dataset, tmp_path):
 
 def test_a_batch_is_at_most_an_epoch(dataset, tmp_path):
     "A handful of pages, or of views, is learned from all the same; nothing at all is an error."
-    from dualflow.streaming import shard_dataset
     shard_dataset(dataset, tmp_path / "shards")
     pages = len(DatasetLoader(dataset, split="train"))
+    assert [len(o) for o, _ in page_loaders(dataset, views=5, size=64, bs=2, device="cpu").train] == [2, 2]  # all alike
     for folder, views in ((dataset, 3), (tmp_path / "shards", pages)):
         L, truth = zip(*page_loaders(folder, views=3, size=256, bs=8, device="cpu").train)
         assert [o.shape for o in L] == [(views, 1, 256, 256)]
@@ -502,7 +506,7 @@ def test_a_view_is_coloured_as_if_it_were_alone_and_the_secondary_told_so():
     trainer.nets.secondary.register_forward_hook(lambda m, args, out: known.append(args[3]))
     L = 100 * torch.nn.functional.interpolate(torch.rand(2, 1, 16, 16), size=(256, 256))
     with torch.no_grad(): whole, again, *alone = trainer(L), trainer(L), *(trainer(o[None]) for o in L)
-    assert whole["patches"] == again["patches"] and torch.allclose(whole["primary"], torch.cat([o["primary"] for o in alone]), atol=1e-2)
+    assert len(whole["patches"]) == 4 and whole["patches"] == again["patches"] and torch.allclose(whole["primary"], torch.cat([o["primary"] for o in alone]), atol=1e-2)
     i, t, l = whole["patches"][-1]
     shown = known[0][i, :, t // 8:t // 8 + 24, l // 8:l // 8 + 24]
     assert torch.allclose(shown[:3], torch.nn.functional.avg_pool2d(whole["primary"][-1], 4), atol=1e-3) and (shown[3] == GUESSED).all()
@@ -536,3 +540,104 @@ def test_a_run_with_another_version_begins_again(dataset, tmp_path, capsys):
     for stage in ("attention", "attention", "primary"): train(stage)
     assert train("primary", resume=True, attention="001") == {"primary": "002"} and "beginning again" in capsys.readouterr().out
     assert Versions(tmp_path / "work/models").record("primary", "002")["trained_with"] == {"attention": "001"}
+
+
+def test_large_pages_are_looked_at_more_often():
+    "By their sides: four times the area, twice as often."
+    pages = lambda *sizes: SimpleNamespace(records=[SimpleNamespace(original_size=o, style="gray") for o in sizes], space=Workspace("x"))
+    assert PageViews(pages([10, 20], [20, 40]), 8).share.tolist() == pytest.approx([1 / 3, 2 / 3])
+    with pytest.raises(DualflowError, match="add a chapter"): PageViews(pages(), 8)
+
+
+def test_a_single_chapter_is_validated_on_itself_in_whole_batches(tmp_path):
+    save_page(draw_page(1, size=(96, 128)).color, tmp_path / "mine/ch/p.png")
+    create_dataset(tmp_path / "mine", tmp_path / "d")
+    dls = page_loaders(tmp_path / "d", views=400, size=64, bs=16, device="cpu")
+    assert len(dls.valid_ds) == 16 and len(dls.valid_ds.pages) == 1
+    assert [dls.valid_ds[i][2][1].item() for i in range(4)] == [0, 1, 2, 0]  # styles in turn
+    def first(epoch): dls.train_ds.set_epoch(epoch); return dls.train_ds[0][2].tolist()
+    assert first(0) == first(0) != first(1)
+    shard_dataset(tmp_path / "d", tmp_path / "s")
+    assert len(page_loaders(tmp_path / "s", size=64, device="cpu").valid_ds.pages) == 1
+
+
+def test_known_places_reach_the_rim():
+    torch.manual_seed(0)
+    mask = true_places(torch.rand(64, 3, 64, 64), torch.ones(64, 1, 64, 64), often=1.)[:, 3]
+    assert all(o.any() for o in (mask[:, 0], mask[:, -1], mask[:, :, 0], mask[:, :, -1]))
+
+
+def test_what_was_turned_is_turned_back():
+    "Untrained colorizers give the plan back, whatever hues they were shown it in."
+    torch.manual_seed(0)
+    trainer = DualFlowTrainer(Networks(**PRESETS["nano"]["networks"]), ("gate", "primary", "secondary")).train()
+    torch.nn.init.normal_(trainer.nets.attention.plan.weight)
+    with torch.no_grad(): out = trainer(100 * torch.rand(2, 1, 256, 256))
+    plan, fill = (torch.nn.functional.interpolate(out["attention"].plan, scale_factor=o, mode="bilinear") for o in (8, 2))
+    assert plan[:, 1:].abs().mean() > 5 and (out["secondary"] - fill)[:, 1:].abs().max() < 1
+    for (i, t, l), o in zip(out["patches"], out["primary"]): assert (o - plan[i, :, t // 2:t // 2 + 96, l // 2:l // 2 + 96])[1:].abs().max() < 1
+
+
+def test_an_epoch_draws_what_its_number_says():
+    epochs, pages = [], SimpleNamespace(seed=3, set_epoch=lambda epoch: epochs.append(epoch))
+    def draw(epoch):
+        callback = SeedEpochs(); callback.learn = SimpleNamespace(dls=SimpleNamespace(train_ds=pages), epoch=epoch)
+        callback.before_epoch()
+        return torch.rand(()).item(), np.random.rand()
+    assert draw(1) == draw(1) != draw(2) and epochs == [1, 1, 2]
+
+
+def test_a_step_looks_ahead_along_the_running_mean_and_weights_decay():
+    p = torch.nn.Parameter(torch.zeros(4, 4)); p.grad = -torch.eye(4)
+    muon_step(p, .1, .9, grad_avg=torch.eye(4))  # .9 of the mean, .1 of the gradient, which points the other way
+    assert (p.diagonal() < 0).all()
+    p = torch.nn.Parameter(torch.ones(4, 4)); p.grad = torch.zeros(4, 4)
+    Muon([p], lr=.1, wd=.5).step()
+    assert torch.allclose(p, torch.full((4, 4), .95))
+
+
+def test_where_patches_overlap_a_place_is_painted_once():
+    torch.manual_seed(0)
+    nets, L = Networks(**PRESETS["nano"]["networks"]).eval(), 100 * torch.rand(1, 1, 256, 256)
+    with torch.no_grad(): seen = nets.attention(L); _, painted, _ = both_flows(nets, L, seen)
+    assert torch.allclose(painted, torch.nn.functional.interpolate(seen.plan, scale_factor=8, mode="bilinear"), atol=.1)  # untrained, the primary gives the plan back
+
+
+class Trap:
+    def __init__(self, mark): self.mark = str(mark)
+    def __reduce__(self): return open, (self.mark, "w")
+
+
+def test_a_checkpoint_from_a_stranger_runs_nothing(tmp_path):
+    keep = Keep(Workspace(tmp_path), "attention")
+    keep.file.parent.mkdir(parents=True); torch.save({"stage": Trap(tmp_path / "opened")}, keep.file)
+    with pytest.raises(DualflowError, match="damaged checkpoint"): keep.read()
+    assert not (tmp_path / "opened").exists()
+
+
+def test_refining_takes_two_epochs_unless_told(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr("dualflow.routing.refine_attention", lambda **options: asked.append(options) or .5)
+    refine = lambda *more: cli.train_attention(["--dataset_dir", "d", "--refine", *more])
+    assert refine() == refine("--epochs", "5", "--primary", "002") == 0 and "validation loss 0.500" in capsys.readouterr().out
+    assert [(o["epochs"], o["primary"]) for o in asked] == [(2, None), (5, "002")]
+    for o in (["--resume"], ["--tensorboard"], ["--start", "embedded"]): assert refine(*o) == 1 and "leave out --start" in capsys.readouterr().err
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("chapters, split", [(1, None), (2, "valid")])
+def test_a_trained_flow_is_tried_on_pages_held_out_if_there_are_any(tmp_path, monkeypatch, chapters, split):
+    for i in range(chapters): save_page(draw_page(1, size=(96, 128)).color, tmp_path / f"mine/c{i}/p.png")
+    create_dataset(tmp_path / "mine", tmp_path / "d")
+    asked = []
+    def evaluate(flow, data, **options): asked.append(options["split"]); raise DualflowError("seen")
+    for name, f in (("dualflow.cli._train", lambda *args, **options: None), ("dualflow.cli._load_flow", lambda weights: None), ("dualflow.evaluation.evaluate_dataset", evaluate)): monkeypatch.setattr(name, f)
+    assert cli.train(["--dataset_dir", str(tmp_path / "d"), "--preset", "nano"]) == 1 and asked == [split]
+
+
+def test_a_refined_version_may_stand_for_the_one_it_refines(tmp_path):
+    nets, models = Networks(**PRESETS["nano"]["networks"]), Versions(tmp_path)
+    for stage, record in (("attention", {}), ("primary", {"trained_with": {"attention": "001"}}), ("attention", {"refines": ["001"]}), ("attention", {})): models.save(nets, [stage], {"started": str(record) + stage + str(len(models.names("attention"))), **record})
+    load = lambda attention: models.load({"attention": attention, "primary": "001"}, **PRESETS["nano"]["networks"])
+    with warnings.catch_warnings(): warnings.simplefilter("error"); load("002")
+    with pytest.warns(UserWarning, match="primary 001 was trained with attention 001, not with 003"): load("003")

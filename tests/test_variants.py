@@ -52,7 +52,9 @@ def test_lots_go_with_what_is_there():
 @pytest.mark.parametrize("style", ("gray", "lineart"))
 def test_variants_differ_and_come_again(flow, page, style):
     printed = manga_bw(page, style).image
+    views = flow.nets.palette.views.item()
     plain, one, two, again = (flow.colorize(printed, variant=k).image for k in (0, 1, 2, 1))
+    assert flow.nets.palette.views == views  # it counts what it learned from alone
     labs = {k: page_lab(o)[0] for k, o in dict(plain=plain, one=one, two=two).items()}
     assert one.tobytes() == again.tobytes() and one.size == printed.size
     apart = lambda a, b: (labs[a] - labs[b])[1:].norm(dim=0).mean()
@@ -85,7 +87,7 @@ def test_a_variant_takes_hints_and_a_mood(flow, page):
     assert warm > cold + 15
 
 
-@pytest.mark.parametrize("wrong", (-1, 1.5))
+@pytest.mark.parametrize("wrong", (-1, 1.5, 2**63))
 def test_a_variant_is_a_number(flow, page, wrong):
     with pytest.raises(DualflowError, match=f"variant {wrong}"): flow.colorize(page, variant=wrong)
 

@@ -1,0 +1,58 @@
+"What is measured is what its name says, of the pages that were meant."
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+
+from dualflow import evaluation
+from dualflow.core import grey_image, page_lab, page_lightness, save_page
+from dualflow.dataset import DatasetLoader, create_dataset
+from dualflow.drawing import draw_page
+from dualflow.evaluation import compare_guidance, evaluate_dataset, evaluate_page, format_table, true_hints
+from dualflow.metrics import palette_distance
+from dualflow.printing import manga_bw
+
+
+def test_lightness_is_compared_with_the_print(flow, page):
+    row, made = evaluate_page(flow, page, "lineart")
+    printed = page_lightness(grey_image(manga_bw(page, "lineart").L))
+    assert row["dL"] == pytest.approx((page_lab(made)[:, 0] - printed[:, 0]).abs().mean().item())
+
+
+def test_neighbours_are_compared_made_with_made_and_true_with_true(tmp_path, monkeypatch):
+    for i in range(2): save_page(draw_page(i, size=(96, 128)).color, tmp_path / f"mine/ch/p{i}.png")
+    create_dataset(tmp_path / "mine", tmp_path / "d")
+    monkeypatch.setattr(evaluation, "evaluate_page", lambda flow, true, style: ({"psnr": 1.}, Image.new("RGB", true.size, "tan")))
+    row, = evaluate_dataset(None, tmp_path / "d", ("gray",))
+    one, two = (page_lab(o.color.resize((256, 256))) for o in DatasetLoader(tmp_path / "d"))
+    assert row["palette"] == 0 < row["palette_true"] == palette_distance(two, one) and row["pages"] == 2
+
+
+def test_a_table_says_how_much_of_the_detail_could_be_had():
+    table = format_table([{"group": "a", "style": "gray", "pages": 2, "psnr": 20.123, "detail_10": .2, "detail_10_oracle": .5, "detail_25_sobel": .3, "detail_25_oracle": .6}, {"group": "b", "style": "gray", "pages": 1, "psnr": 8}]).splitlines()
+    assert table[0] == "| measure | a gray | b gray |" and table[2] == "| pages | 2 | 1 |" and "| psnr | 20.12 | 8.00 |" in table
+    assert "| detail_10 | 0.20 (40%) |  |" in table and "| detail_25_sobel | 0.30 (50%) |  |" in table and "| detail_10_oracle | 0.50 |  |" in table
+
+
+def test_a_true_hint_is_the_mean_around_its_place():
+    page = Image.new("RGB", (40, 350))
+    page.paste((90, 180, 45), (20, 0, 22, 350))  # two columns of three, from one beside the place
+    assert true_hints(page, [(20, 100), (21, 349), (39, 0)]) == [(20, 100, (60, 120, 30)), (21, 349, (60, 120, 30)), (39, 0, (0, 0, 0))]
+
+
+class Recorder:
+    "Stands in for the colorizer: notes the pages it studies; variants are paler and paler."
+    nets = SimpleNamespace(palette=SimpleNamespace(views=torch.ones(())))
+    def __init__(self): self.studied = []
+    def study(self, color, like, height): self.studied.append(color.getpixel((0, 0))); return color
+    def colorize(self, bw, height, variant=0, **way): return SimpleNamespace(image=Image.new("RGB", bw.size, (240 - 30 * variant, 0, 0)))
+
+
+def test_the_nearest_pages_of_a_chapter_guide_a_page_and_never_the_page_itself():
+    class Pages(list): records = property(lambda self: [SimpleNamespace(chapter=o.chapter) for o in self])
+    pages = Pages(SimpleNamespace(color=Image.new("RGB", (32, 48), (250 - i, 0, 0)), chapter="ab"[i == 2], name=str(i)) for i in range(5))
+    flow = Recorder()
+    rows = {o["guidance"]: o for o in compare_guidance(flow, pages, n=2, points=(3,), references=(1, 2))}
+    assert flow.studied == [(249, 0, 0), (247, 0, 0), (240, 0, 0), (240, 0, 0), (247, 0, 0), (249, 0, 0), (240, 0, 0), (240, 0, 0)]  # for each page its neighbours, then these as they were coloured
+    assert rows["the best of six variants"]["psnr"] > rows["a variant"]["psnr"] and rows["the best of six variants"]["gain_db"] < 0 == rows["none"]["gain_db"]
