@@ -16,7 +16,8 @@ import torch, torch.nn as nn, torch.nn.functional as F
 from kornia.filters import gaussian_blur2d, spatial_gradient
 from PIL import Image
 
-from .core import CELL, WORKING_HEIGHT, half_precision, load_page, page_lightness, working_page
+from .core import CELL, WORKING_HEIGHT, half_precision, load_page, page_lightness
+from .printing import readable_page
 
 # %% ../nbs/02_attention.ipynb #2b794fae
 def colour_detail(
@@ -180,11 +181,11 @@ class AttentionModel(nn.Module):
     @torch.no_grad()
     def predict(self,
         page, # A path, a PIL image, or a `Page` of a dataset
-        height: int = WORKING_HEIGHT, # Working height, pixels
+        height: int = WORKING_HEIGHT, # Working height, pixels, of a page whose dots are legible (`readable_page`)
     ) -> AttentionMap:
         "Look at one page. Raises `PageError` if it cannot be read."
         image = load_page(getattr(page, "bw", page)).convert("L")
-        L, (h, w) = working_page(page_lightness(image).to(next(self.parameters()).device), height)
+        L, (h, w) = readable_page(page_lightness(image).to(next(self.parameters()).device), height)
         was = self.training
         with half_precision(L.device): out = self.eval()(L)
         self.train(was)

@@ -7,8 +7,8 @@ Docs: https://dualflow.readthedocs.io/core.html.md"""
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'PAGE_ENDINGS', 'FORMATS', 'WORKING_HEIGHT', 'CELL', 'TOKEN', 'LONGEST', 'DualflowError', 'PageError',
            'check_number', 'load_page', 'to_tensor', 'to_image', 'page_lab', 'page_lightness', 'mean_chroma',
-           'grey_image', 'into_gamut', 'ramp', 'working_size', 'working_page', 'pick_device', 'half_precision',
-           'write_aside', 'picture_file', 'png', 'save_page', 'Workspace']
+           'grey_image', 'into_gamut', 'ramp', 'working_size', 'fit_page', 'working_page', 'pick_device',
+           'half_precision', 'write_aside', 'picture_file', 'png', 'save_page', 'Workspace']
 
 # %% ../nbs/00_core.ipynb #68432bc5
 import io, os, secrets, warnings
@@ -183,15 +183,22 @@ def working_size(
     scale = min(1, height / min(h, 2 * w), (3 * height**2 / (h * w))**.5)
     return max(1, round(w * scale)), max(1, round(h * scale))
 
+def fit_page(
+    page: torch.Tensor, # (1, C, H, W)
+    size: tuple[int, int], # (h, w)
+) -> torch.Tensor: # (1, C, h', w'), its sides filled up to multiples of TOKEN
+    "A page at another size, padded for the networks."
+    h, w = size
+    if (h, w) != page.shape[-2:]: page = F.interpolate(page, size=(h, w), mode="bicubic" if h > page.shape[-2] else "bilinear", antialias=True)
+    return F.pad(page, (0, -w % TOKEN, 0, -h % TOKEN), mode="replicate")
+
 def working_page(
-    L: torch.Tensor, # (1, 1, H, W), a page at its original size
+    L: torch.Tensor, # (1, C, H, W), a page at its original size
     height: int = WORKING_HEIGHT, # As for `working_size`
 ) -> tuple[torch.Tensor, tuple[int, int]]: # The padded working page, and its (h, w) before padding
     "`L` at the size the networks work at."
-    H, W = L.shape[-2:]
-    w, h = working_size((W, H), height)
-    if (h, w) != (H, W): L = F.interpolate(L, size=(h, w), mode="bilinear", antialias=True)
-    return F.pad(L, (0, -w % TOKEN, 0, -h % TOKEN), mode="replicate"), (h, w)
+    w, h = working_size((L.shape[-1], L.shape[-2]), height)
+    return fit_page(L, (h, w)), (h, w)
 
 # %% ../nbs/00_core.ipynb #104ef7ed
 def pick_device() -> torch.device:

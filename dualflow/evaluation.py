@@ -19,7 +19,7 @@ from PIL import Image
 from kornia.metrics import psnr
 
 from .attention import SIMPLE_MAPS, colour_detail, detail_share
-from .core import WORKING_HEIGHT, DualflowError, PageError, into_gamut, page_lab, page_lightness, to_tensor, working_page, working_size, write_aside
+from .core import WORKING_HEIGHT, DualflowError, PageError, fit_page, into_gamut, page_lab, page_lightness, to_tensor, working_size, write_aside
 from .dataset import DatasetLoader
 from .drawing import draw_page
 from .metrics import bleed, colour_accuracy, count_macs, delta_e, palette_distance, paper_tint, peak_memory, seam_index
@@ -79,7 +79,7 @@ def evaluate_page(
             **{f"{k}_db": psnr(tinted(light, o), to_tensor(true), 1.).item() - grey_psnr for k, o in (("sepia", SEPIA[style]), ("tint", own_tint(light, lab)))},
             "dL": (made[:, 0] - light[:, 0]).abs().mean().item(), "seconds": sum(result.seconds.values()), "peak_mb": peak_memory()}
     h, w = result.attention.importance.shape
-    at_work = lambda x: working_page(x, options.get("height", WORKING_HEIGHT))[0]
+    at_work = lambda x: fit_page(x, result.attention.shape)
     detail, L = colour_detail(at_work(lab))[..., :h, :w], at_work(light)
     maps = {"": result.attention.importance[None, None], "_oracle": detail} | {f"_{k}": f(L)[..., :h, :w] for k, f in SIMPLE_MAPS.items()}
     row |= {f"detail_{percent}{k}": detail_share(o, detail, percent / 100) for percent in (10, 25) for k, o in maps.items()}

@@ -221,6 +221,8 @@ def finish_page(
     rows: int = None, # Height of a strip; none: what makes about 2**18 pixels, which is fastest
 ) -> Image.Image: # The finished page, W x H
     "Compose the page at its original size, strip by strip: of the whole page only the light that passes the ink is kept in floats."
+    size = L.shape[-1], L.shape[-2]
+    if gate.shape[-1] > size[0]: L = F.interpolate(L, size=gate.shape[-2:], mode="bicubic", antialias=True).clamp(0, 100)  # enlarged for its dots, which go best where they were read
     rows = rows or max(1, 2**18 // L.shape[-1])
     gates = gate.split(rows, 2) if gate.shape == L.shape else _guided_strips(gate, L, rows=rows)
     light = torch.empty_like(L)
@@ -228,4 +230,4 @@ def finish_page(
     page = Image.new("RGB", (L.shape[-1], L.shape[-2]))
     for i, (c, passes) in enumerate(zip(_guided_strips(colour, light, sigma_range=12., rows=rows), light.split(rows, 2))):
         page.paste(to_image(into_gamut(protect_paper(compose(c, passes / 100)))), (0, i * rows))
-    return page
+    return page if page.size == size else page.resize(size, Image.Resampling.LANCZOS)

@@ -20,9 +20,10 @@ from PIL import Image
 
 from .attention import AttentionMap
 from .colorizers import GUESSED, Networks, transmission
-from .core import TOKEN, WORKING_HEIGHT, DualflowError, PageError, check_number, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_page, working_size
+from .core import TOKEN, WORKING_HEIGHT, DualflowError, PageError, check_number, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_size
 from .fusion import PAPER, Fused, Painted, check_coherence, find_paper, finish_page, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, read_mood, set_mood, take_lesson
+from .printing import readable_page
 from .splitting import PATCH, Regions, extract_regions
 from .variants import vary
 from .versions import load_networks
@@ -151,7 +152,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         name, color, height = color, load_page(color), options.get("height", WORKING_HEIGHT)
         if not has_colour(color, 1.): raise PageError(name if isinstance(name, (str, Path)) else "reference", "is not in colour; there is nothing to follow")
         color = color.resize(working_size(color.size, height), Image.Resampling.LANCZOS)  # dots and lines as thick as on any page
-        like = working_page(page_lightness(load_page(like)), height)[0]
+        like = readable_page(page_lightness(load_page(like)), height)[0]
         result = self.colorize(grey_image(print_alike(color, like)), **options)
         known = known_colour(page_lab(color), torch.ones(1, 1, color.height, color.width), transmission(result.attention.L, result.gate), result.attention.shape)
         return take_lesson(result.attention.L, result.attention.out.tokens, F.avg_pool2d(result.fused.colour, 4), known)
@@ -161,7 +162,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         page, # A path, a PIL image, or a `Page` of a dataset
         budget: float = .3, # Largest share of the page for the primary, 0..1
         threshold: float = 0., # Least expected colour detail of a priority patch, Delta-E
-        height: int = WORKING_HEIGHT, # Working height, pixels
+        height: int = WORKING_HEIGHT, # Working height, pixels, of a page whose dots are legible (`readable_page`)
         vivid: float = 1., # Chroma, times that of the networks: less is careful, more is garish
         variant: int = 0, # 0: the mean of all that is likely; 1, 2, 3, ...: one page that could be, each time the same
         importance: torch.Tensor = None, # A map of your own, 0 or more, (h, w) of any size over the page; none: the attention model's

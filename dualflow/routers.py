@@ -19,7 +19,7 @@ from kornia.metrics import psnr
 from matplotlib.figure import Figure
 
 from .attention import SIMPLE_MAPS, colour_detail
-from .core import CELL, load_page, page_lab, page_lightness, to_tensor, working_page
+from .core import CELL, fit_page, load_page, page_lab, to_tensor
 from .metrics import count_macs, delta_e, peak_memory
 from .pipeline import DualFlow
 from .printing import print_lightness
@@ -51,9 +51,10 @@ def compare_routers(
         if on_page: on_page(n, len(pages), getattr(page, "name", f"page {n}"))
         lab = page_lab(load_page(getattr(page, "color", page)))
         bw = print_lightness(lab[:, :1], style).image
-        learned, L = flow.nets.attention.predict(bw).importance, working_page(page_lightness(bw))[0]
+        seen = flow.nets.attention.predict(bw)
+        learned, L = seen.importance, seen.L
         h, w = learned.shape
-        detail, whole = colour_detail(working_page(lab)[0])[0, 0, :h, :w], torch.ones(h, w)
+        detail, whole = colour_detail(fit_page(lab, seen.shape))[0, 0, :h, :w], torch.ones(h, w)
         least, one = (count_macs(flow.colorize, bw, budget, importance=whole) for budget in (0, 1e-9))
         def add(router, budget, importance):
             row, error = _colour(flow, bw, lab, detail, budget, importance)

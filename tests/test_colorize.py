@@ -12,13 +12,13 @@ from commands import command
 from dualflow import cli, pipeline
 from dualflow.attention import AttentionModel, conv
 from dualflow.colorizers import GUESSED
-from dualflow.core import DualflowError, half_precision, load_page, page_lab, page_lightness, save_page
+from dualflow.core import DualflowError, half_precision, load_page, page_lab, page_lightness, save_page, to_tensor
 from dualflow.dataset import DatasetLoader
 from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_page
 from dualflow.fusion import find_paper, merge_colorizations
 from dualflow.pipeline import DualFlow, colorize_image, has_colour
-from dualflow.printing import manga_bw
+from dualflow.printing import dot_pitch, manga_bw
 from dualflow.splitting import PATCH, extract_regions, load_attention_patches, save_attention_patches
 
 ROOT = Path(__file__).parents[1]
@@ -106,6 +106,27 @@ def test_the_report_is_about_the_page_that_is_seen(flow):
         for value in (-1, None, "much"):
             with pytest.raises(DualflowError, match=option): flow.colorize(page, **{option: value})
     with pytest.raises(DualflowError, match="vivid"): flow.colorize(page, vivid=3.1)
+
+
+def scanned(page, pitch):
+    "A page printed with dots, and reduced until they are `pitch` pixels apart."
+    fine = page.resize([3 * o for o in page.size], Image.Resampling.BICUBIC)
+    return manga_bw(fine, pitch=3 * pitch, sigma=3.).image.resize(page.size, Image.Resampling.LANCZOS)
+
+
+@pytest.mark.parametrize("pitch", (2.6, 3.3))
+def test_fine_dots_are_coloured_as_coarse_ones(flow, tmp_path, pitch):
+    true = draw_page(3).color.crop((0, 0, 704, 704))
+    fine = scanned(true, pitch)
+    error = lambda image: (to_tensor(image) - to_tensor(true)).square().mean().log10().item() * 10
+    result, usual = flow.colorize(fine), flow.colorize(scanned(true, 5.5))
+    assert result.image.size == true.size and result.attention.shape[0] == pytest.approx(704 * 4.8 / pitch, rel=.1) and usual.attention.shape == (704, 704)
+    assert error(result.image) < error(usual.image) + 1 and error(result.image) < error(fine) - 3.5
+    assert abs(dot_pitch(page_lightness(fine)) - pitch) < .2 and abs(dot_pitch(page_lightness(result.image.convert("L"))) - pitch) > 2  # dots have gone
+    assert all(0 <= o.x < o.x + o.w <= 704 and 0 <= o.y < o.y + o.h <= 704 for o in result.regions)
+    save_attention_patches(result.attention, tmp_path, "p")
+    assert load_attention_patches(tmp_path, "p")[0].tobytes() == fine.convert("L").tobytes()
+    assert (page_lab(flow.colorize(fine, hints=[(352, 352, (200, 30, 30))], reference=true).image) - page_lab(result.image)).abs().max() > 3
 
 
 def test_help_imports_nothing_heavy_and_colouring_no_fastai(tmp_path):
