@@ -19,7 +19,7 @@ from PIL import Image
 
 from .core import PAGE_ENDINGS, DualflowError, PageError, load_page, picture_file, png, save_page, write_aside
 from .pipeline import DualFlow, has_colour
-from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source
+from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source, open_zip
 
 # %% ../nbs/08c_books.ipynb #books006
 def check_output(
@@ -85,7 +85,7 @@ def place_pages(
 def _about(input):
     "The entry of a CBZ that says what book it is, if there is one."
     if input.suffix.lower() not in ZIP_ENDINGS: return []
-    with zipfile.ZipFile(input) as z: return [o for o in z.namelist() if o.split("/")[-1].lower() == "comicinfo.xml" and "__MACOSX" not in o][:1]
+    with open_zip(input) as z: return [o for o in z.namelist() if o.split("/")[-1].lower() == "comicinfo.xml" and "__MACOSX" not in o][:1]
 
 def colour_book(
     flow: DualFlow,
@@ -113,12 +113,13 @@ def colour_book(
         for i, source in list(enumerate(pages, 1))[rank::world]:
             try:
                 page = load_page(source.read(), name=source.label)
+                image = what = None
                 if not to_archive and not input.is_dir(): picture_file(output, page.size)
                 if (to_archive or input.is_dir()) and not again and has_colour(page):
                     if consistent: to_study.append(source)
                     image, what = page, "in colour already, kept as it is"
-                elif resume and (output/places[i - 1]).is_file(): on_page(i, len(pages), source.name, "coloured already"); continue
-                else:
+                if resume and (output/places[i - 1]).is_file(): on_page(i, len(pages), source.name, "there already"); continue
+                if what is None:
                     while to_study:
                         try: lessons.append(flow.study(load_page((o := to_study.pop(0)).read(), name=o.label), page, **options))
                         except DualflowError as e: on_error(e)  # the page can do without

@@ -143,6 +143,7 @@ def colorize(input, output, budget, vivid, variant, all, mood, hints, reference,
     if consistent and WORLD > 1: raise DualflowError("--consistent follows the pages in their order: start a single process")
     if hints and len(pages) != 1: raise DualflowError(f"{hints}: hints are for a single page, and {input} has {len(pages)}; colour that page alone")
     sheet = hint_sheet(hints, load_page(pages[0].read(), name=pages[0].label).size) if hints else None
+    if sheet and not sheet.getbbox(): raise DualflowError(f"{hints}: nothing is painted there; save the layer with the strokes, at least half opaque")
     mood = read_mood(mood) if mood else None
     written, lost = colour_book(_load_flow(weights), pages, input, output, _say, _fail, all, sheet, references, consistent, resume, (RANK, WORLD), budget=budget, vivid=vivid, variant=variant, mood=mood)
     kept = len(pages) - written - lost
@@ -247,7 +248,8 @@ CURVES = opt("--tensorboard", action="store_true", help="write curves for Tensor
 CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: what --start (or tune) begins with, else the latest") for o in ("attention", "primary", "secondary"))
 
 def _train(stages, start=None, **options):
-    from dualflow.runs import NEEDS, PRESETS, train_stage
+    from dualflow.runs import NEEDS, PRESETS, refuse_to_lose, train_stage
+    if RANK == 0 and not options["resume"]: refuse_to_lose(stages, options["dataset_dir"])
     made, start = {}, start or ("embedded" if PRESETS[options["preset"]]["networks"] is None else None)
     if start:
         from dualflow.pipeline import find_weights
@@ -289,7 +291,8 @@ def train(source_dir, **options):
     from dualflow.evaluation import evaluate_dataset, format_table, picture_sheet, save_rows
     space, split = Workspace(data), "valid" if len(DatasetLoader(data, "valid")) else None
     flow = _load_flow(space.models)
-    rows = evaluate_dataset(flow, data, pages=6, split=split, on_error=_fail)
+    try: rows = evaluate_dataset(flow, data, pages=6, split=split, on_page=_progress, on_error=_fail)
+    finally: print("", file=sys.stderr)
     print(format_table(rows))
     save_rows(rows, space.metrics/"evaluation.json")
     save_page(picture_sheet(flow, data, pages=4, split=split), space.visualization/"evaluation.jpg")

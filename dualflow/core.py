@@ -132,9 +132,11 @@ def page_lightness(
 def mean_chroma(
     page: Image.Image, # Any mode
 ) -> float: # Delta-E, 0 or more
-    "How far colours are from the paper's, on average. (Paper is the median, so of a yellowed grey page only the ink counts.)"
-    ab = page_lab(page.resize((128, 128)))[0, 1:].flatten(1)
-    return (ab - ab.median(1, keepdim=True).values).norm(dim=0).mean().item()
+    "How far colours are from those of grey ink on yellowed paper, on average. (These change with lightness alone, along a curve of the second degree, and are yellow or brown at most.)"
+    L, ab = page_lab(page.resize((128, 128)))[0].flatten(1).T.split((1, 2), 1)
+    X = torch.cat([torch.ones_like(L), L / 100, (L / 100).square()], 1)
+    yellowed = (X @ torch.linalg.lstsq(X, ab, driver="gelsd").solution).clamp(torch.tensor([-5., 0]), torch.tensor([15., 45]))
+    return (ab - yellowed).norm(dim=1).mean().item()
 
 def grey_image(
     L: torch.Tensor, # (1, 1, H, W), L* 0..100

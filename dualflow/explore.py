@@ -164,10 +164,11 @@ def show_prints(
     first = None
     for (top, below), (title, options) in zip(zip(*axes), prints.items()):
         bw = manga_bw(page, **options).image
-        importance = flow.nets.attention.predict(bw).importance
-        first = rank(importance) if first is None else first
+        importance = flow.nets.attention.predict(bw).importance  # of a print whose dots are too fine or too coarse, in another number of cells
+        first = importance if first is None else first
         top.imshow(bw, cmap="gray"); top.set_title(title, fontsize=9); below.imshow(importance, cmap="inferno")
-        below.set_title(f"{torch.corrcoef(torch.stack([first, rank(importance)]))[0, 1]:.2f}", fontsize=9)
+        alike = torch.corrcoef(torch.stack([rank(first), rank(F.interpolate(importance[None, None], size=first.shape, mode="area"))]))[0, 1]
+        below.set_title(f"{alike:.2f}", fontsize=9)
         for ax in (top, below): ax.axis("off")
     return below.figure
 

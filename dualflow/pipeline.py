@@ -226,7 +226,7 @@ def colorize_image(
 
 def has_colour(
     page: Image.Image, # A page
-    least: float = 4., # Mean chroma from which a page counts as coloured, Delta-E
+    least: float = 1.5, # `mean_chroma` from which a page counts as coloured, Delta-E: comics have 2.4 or more, yellowed grey pages .5 or less
 ) -> bool:
     "Is this page in colour already? (Yellowed paper is not.)"
     return mean_chroma(page) > least

@@ -92,7 +92,7 @@ def test_handler_says_what_is_wrong(tmp_path, content, complaint):
 def test_handler_wants_a_page_and_a_share(page):
     for language in WORDS:
         with pytest.raises(gr.Error, match=WORDS[language]["choose"]): colour_upload(None, language=language)
-    with pytest.raises(gr.Error, match="between 0 and 1"): colour_upload(page, 3)
+    with pytest.raises(gr.Error, match="from 0 to 1"): colour_upload(page, 3)
 
 
 def test_a_report_is_written_as_its_language_does():

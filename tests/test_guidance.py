@@ -335,7 +335,7 @@ def test_a_reference_has_colours_and_may_be_a_file(tmp_path, flow, page):
         with pytest.raises(DualflowError, match="not in colour"): flow.colorize(page.convert("L"), reference=o)
     a, b = flow.study(page, page.convert("L")), flow.study(tmp_path / "p.png", tmp_path / "grey.png")
     assert torch.equal(a.off, b.off)
-    pale = Image.blend(page.convert("L").convert("RGB"), page, .1)
+    pale = Image.blend(page.convert("L").convert("RGB"), page, .06)
     assert not has_colour(pale) and len(flow.study(pale, page.convert("L")).off)  # faint colours can be followed
 
 

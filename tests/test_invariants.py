@@ -14,7 +14,7 @@ from dualflow.drawing import draw_page
 from dualflow.evaluation import zone_and_borders
 from dualflow.fusion import PAPER, Painted, check_coherence, find_paper, finish_page, flow_along, harmonise, merge_colorizations, settle, straightness, upsample_guided
 from dualflow.metrics import bleed, colour_accuracy, colourfulness, palette_distance, paper_tint, seam_index, seconds
-from dualflow.printing import STYLES, print_lightness, tone_dots
+from dualflow.printing import STYLES, dot_pitch, print_lightness, readable_page, tone_dots
 from dualflow.splitting import Region, cut_patches, feather
 from dualflow.streaming import working_halves
 from kornia.color import rgb_to_lab
@@ -169,6 +169,21 @@ def test_pictures_without_frames_have_no_margins_to_find():
 def test_what_lies_behind_a_gap_in_a_frame_is_no_gutter(gap):
     paper = find_paper(framed(gap=gap))
     assert .08 < paper.mean() < .2 and paper[0, 0, 2, 2] == paper[0, 0, 175, 100] == 1 and paper[0, 0, 80, 100] == paper[0, 0, 250, 100] == 0
+
+
+def test_no_page_without_dots_is_enlarged(comics):
+    for file in sorted(o for o in comics.rglob("*") if o.suffix in (".jpg", ".png", ".webp"))[::29]:
+        lab, (h, w) = working_page(page_lab(load_page(file)))
+        for style in ("gray", "lineart"): assert not 0 < dot_pitch(print_lightness(lab[:, :1, :h, :w], style).L) < 6, file
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.floats(2.6, 9), st.floats(0, 90), st.integers(200, 420), st.integers(200, 420), st.integers(300, 1408))
+def test_dots_are_legible_in_the_end(pitch, angle, h, w, height):
+    L = print_lightness(torch.full((1, 1, h, w), 40.), "screentone", pitch, angle).L
+    page, (y, x) = readable_page(L, height)
+    assert page.shape[-2] % 32 == page.shape[-1] % 32 == 0 and abs(y / x - h / w) < .02 and page.min() >= 0 and page.max() <= 100
+    if height > 700: assert 4.2 < dot_pitch(page[..., :y, :x]) < 7.6
 
 
 def test_what_is_found_on_real_pages_is_paper(comics):

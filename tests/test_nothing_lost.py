@@ -482,3 +482,28 @@ def test_a_demo_without_gradio_names_the_remedy(monkeypatch, capsys):
     assert run("demo") == 1 and "pip install 'dualflow[demo]'" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "gradio", type(sys)("gradio")); monkeypatch.setitem(sys.modules, "dualflow.explore", None)
     with pytest.raises(ModuleNotFoundError, match="explore"): run("demo")  # a fault of ours is not laid at its door
+
+
+def test_names_in_an_archive_are_what_they_were_called(tmp_path):
+    for name, said in (("3ü.png", "3ü.png"), (b"3\x81b.png".decode("latin-1"), "3üb.png")):  # UTF-8 without saying so; the code page of DOS
+        raw = name.encode() if "ü" in name else name.encode("latin-1")
+        with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z: z.writestr("x" * len(raw), b"no page")
+        (tmp_path/"b.cbz").write_bytes((tmp_path/"b.cbz").read_bytes().replace(b"x" * len(raw), raw))
+        page, = list_archive(tmp_path/"b.cbz")
+        assert page.member == said and page.read() == b"no page"
+
+
+def test_hints_without_paint_are_told(tmp_path, small, capsys):
+    grey(tmp_path/"p.png", small[0])
+    Image.new("RGBA", small[0].size, (255, 0, 0, 90)).save(tmp_path/"hints.png")
+    assert run("colorize", "--input", tmp_path/"p.png", "--output", tmp_path/"o.png", "--hints", tmp_path/"hints.png") == 1
+    assert "nothing is painted there" in capsys.readouterr().err and not (tmp_path/"o.png").exists()
+
+
+def test_resuming_counts_pages_in_colour_too(tmp_path, small, capsys):
+    grey(tmp_path/"in"/"1.png", small[0]); small[1].save(tmp_path/"in"/"2.png")
+    args = "colorize", "--input", tmp_path/"in", "--output", tmp_path/"out"
+    assert run(*args) == 0 and "2 of 2 pages written" in capsys.readouterr().out
+    before = {o: o.stat().st_mtime_ns for o in (tmp_path/"out").iterdir()}
+    assert run(*args, "--resume") == 0 and "0 of 2 pages written" in (said := capsys.readouterr().out) and "2 there already" in said
+    assert before == {o: o.stat().st_mtime_ns for o in (tmp_path/"out").iterdir()}

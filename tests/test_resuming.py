@@ -81,9 +81,13 @@ def test_killed_and_resumed(dataset, uncut, tmp_path, where):
     shutil.copytree(dataset, tmp_path, dirs_exist_ok=True)
     assert run(tmp_path, where) == -signal.SIGKILL
     assert Versions(tmp_path / "models").names("primary") == ["001"]
+    if where != "done":
+        with pytest.raises(DualflowError, match="joint.pt: a run that was cut off after 1 of 3 epochs; go on with --resume"): runs.refuse_to_lose(["attention", "joint"], tmp_path / "dataset")
+        assert run(tmp_path, None) == 1  # it begins anew over nobody's hours
     assert run(tmp_path, None, resume=True) == 0 and "done already" in (tmp_path / "said.txt").read_text()
     (rows, weights), (wanted, others) = outcome(tmp_path), outcome(uncut)
     assert len(rows) == 3 and rows == wanted
+    runs.refuse_to_lose(["joint"], tmp_path / "dataset")  # what is done may be trained again
     assert all(torch.equal(v, weights[k]) for k, v in others.items())
 
 
