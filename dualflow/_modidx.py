@@ -377,6 +377,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                  'dualflow.fusion.finish_page': ('fusion.html#finish_page', 'dualflow/fusion.py'),
                                  'dualflow.fusion.flow_along': ('fusion.html#flow_along', 'dualflow/fusion.py'),
                                  'dualflow.fusion.harmonise': ('fusion.html#harmonise', 'dualflow/fusion.py'),
+                                 'dualflow.fusion.lightest_paint': ('fusion.html#lightest_paint', 'dualflow/fusion.py'),
                                  'dualflow.fusion.merge_colorizations': ('fusion.html#merge_colorizations', 'dualflow/fusion.py'),
                                  'dualflow.fusion.protect_paper': ('fusion.html#protect_paper', 'dualflow/fusion.py'),
                                  'dualflow.fusion.settle': ('fusion.html#settle', 'dualflow/fusion.py'),

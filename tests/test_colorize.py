@@ -130,6 +130,17 @@ def test_fine_dots_are_coloured_as_coarse_ones(flow, tmp_path, pitch):
     assert (page_lab(flow.colorize(fine, hints=[(352, 352, (200, 30, 30))], reference=true).image) - page_lab(result.image)).abs().max() > 3
 
 
+def test_dots_beside_grey_leave_their_shade(flow):
+    true = draw_page(3).color.crop((0, 0, 704, 704))
+    dotted, grey = (manga_bw(true, style).image for style in ("screentone", "gray"))
+    both = dotted.copy(); both.paste(grey.crop((352, 0, 704, 704)), (352, 0))
+    left = lambda image: page_lab(image.convert("RGB"))[:, :1, 16:-16, 16:336]
+    made, alone = left(flow.colorize(both).image), left(flow.colorize(dotted).image)
+    around = lambda x: torch.nn.functional.avg_pool2d(x, 48)
+    assert (around(made) - around(left(dotted))).max() < 4                   # nowhere lighter than its print
+    assert (made - alone).mean() < 9
+
+
 def test_help_imports_nothing_heavy_and_colouring_no_fastai(tmp_path):
     heavy = "import sys; from dualflow import cli\ntry: cli.colorize(['--help'])\nexcept SystemExit: pass\nassert not {'torch', 'numpy', 'fastai'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True).returncode == 0
