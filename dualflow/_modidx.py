@@ -72,6 +72,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                        'dualflow.augmentation.vary_colours': ( 'augmentation.html#vary_colours',
                                                                                'dualflow/augmentation.py')},
             'dualflow.books': { 'dualflow.books._about': ('books.html#_about', 'dualflow/books.py'),
+                                'dualflow.books._bind': ('books.html#_bind', 'dualflow/books.py'),
                                 'dualflow.books._clean': ('books.html#_clean', 'dualflow/books.py'),
                                 'dualflow.books._place': ('books.html#_place', 'dualflow/books.py'),
                                 'dualflow.books._to_archive': ('books.html#_to_archive', 'dualflow/books.py'),

@@ -8,7 +8,7 @@ Docs: https://dualflow.readthedocs.io/books.html.md"""
 __all__ = ['check_output', 'place_pages', 'colour_book']
 
 # %% ../nbs/08c_books.ipynb #books003
-import glob, os, re, time, zipfile
+import glob, os, re, shutil, time, zipfile
 from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch.distributed as others
 from PIL import Image
 
-from .core import PAGE_ENDINGS, DualflowError, PageError, load_page, picture_file, png, save_page, write_aside
+from .core import PAGE_ENDINGS, DualflowError, PageError, load_page, picture_file, save_page, write_aside
 from .pipeline import DualFlow, has_colour
 from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source, open_zip
 
@@ -87,6 +87,16 @@ def _about(input):
     if input.suffix.lower() not in ZIP_ENDINGS: return []
     with open_zip(input) as z: return [o for o in z.namelist() if o.split("/")[-1].lower() == "comicinfo.xml" and "__MACOSX" not in o][:1]
 
+def _bind(places, folder, input, output, on_error):
+    "Make a CBZ of the pages in a folder, which goes."
+    if not places: raise DualflowError(f"{input}: no page could be coloured")
+    with write_aside(output) as aside, zipfile.ZipFile(aside, "w") as z:
+        for o in places: z.write(folder/o, o.as_posix())
+        for about in _about(input):
+            try: z.writestr("ComicInfo.xml", Source(input, about).read())
+            except PageError as e: on_error(e)
+    shutil.rmtree(folder)
+
 def colour_book(
     flow: DualFlow,
     pages: list[Source], # From `find_pages`
@@ -98,7 +108,7 @@ def colour_book(
     hints: Image.Image = None, # From `hint_sheet`, for a single page
     references=(), # `Source`s of pages in colour, for all to follow
     consistent: bool = False, # Follow pages of the book that are in colour already, from each onwards
-    resume: bool = False, # Keep the pages that the output folder has already
+    resume: bool = False, # Keep the pages that are coloured already
     share: tuple[int, int] = (0, 1), # Which of how many processes this is
     **options, # `budget`, `vivid`, `variant` and `mood` of `DualFlow.colorize`
 ) -> tuple[int, int]: # Pages written and pages lost, by all processes
@@ -106,7 +116,11 @@ def colour_book(
     (rank, world), places, to_archive = share, place_pages(pages, input), _to_archive(input)
     to_study, lessons, written, lost, trouble = list(references), [], 0, [], None
     def fail(e): lost.append(e); on_error(e)
-    if world > 1: others.init_process_group("gloo", timeout=timedelta(days=1))
+    folder = output if input.is_dir() else output.with_name(f".{output.name.encode()[:200].decode(errors='ignore')}.pages") if to_archive else None
+    if to_archive and not rank and not resume: shutil.rmtree(folder, ignore_errors=True)
+    if world > 1:
+        others.init_process_group("gloo", timeout=timedelta(days=1))
+        others.barrier()
 
     def finished():
         "Each of this process's pages that worked: its place, the page, and what says that it is there."
@@ -118,7 +132,7 @@ def colour_book(
                 if (to_archive or input.is_dir()) and not again and has_colour(page):
                     if consistent: to_study.append(source)
                     image, what = page, "in colour already, kept as it is"
-                if resume and (output/places[i - 1]).is_file(): on_page(i, len(pages), source.name, "there already"); continue
+                if resume and (folder/places[i - 1]).is_file(): on_page(i, len(pages), source.name, "there already"); continue
                 if what is None:
                     while to_study:
                         try: lessons.append(flow.study(load_page((o := to_study.pop(0)).read(), name=o.label), page, **options))
@@ -128,41 +142,17 @@ def colour_book(
             except DualflowError as e: fail(e); continue
             yield places[i - 1], image, lambda: on_page(i, len(pages), source.name, what)
 
-    def gathered():
-        "Names and PNG files of all processes, handed to the first."
-        def mine():
-            for place, image, say in finished():
-                yield place.as_posix(), png(image)
-                say()
-        files = mine()
-        if world == 1: yield from files
-        for _ in range(0, len(pages) if world > 1 else 0, world):
-            box = None if rank else [None] * world
-            others.gather_object(next(files, None), box)
-            yield from filter(None, box or ())
-        next(files, None)  # says that the last one is there
-
-    if to_archive and rank: list(gathered())
-    elif to_archive:
-        files = gathered()
+    for place, image, say in finished():
+        try: save_page(image, folder/place if folder else output)
+        except DualflowError as e: fail(e); continue
+        written += 1; say()
+    if world > 1: others.barrier()
+    if to_archive and not rank:
         for o in output.parent.glob(f".{glob.escape(output.stem[:60])}-????????{glob.escape(output.suffix)}"):  # left by a run that was killed
             with suppress(OSError):  # it may be another's
                 if time.time() - o.stat().st_mtime > 24 * 3600: o.unlink()
-        try:
-            with write_aside(output) as aside:
-                with zipfile.ZipFile(aside, "w") as z:
-                    for name, data in files: z.writestr(name, data); written += 1
-                    for about in _about(input):
-                        try: z.writestr("ComicInfo.xml", Source(input, about).read())
-                        except PageError as e: fail(e)
-                if not written: raise DualflowError(f"{input}: no page could be coloured")
+        try: _bind([o for o in places if (folder/o).is_file()], folder, input, output, fail)
         except DualflowError as e: trouble = e
-        if trouble and world > 1: list(files)  # the others wait to be heard
-    else:
-        for place, image, say in finished():
-            try: save_page(image, output/place if input.is_dir() else output)
-            except DualflowError as e: fail(e); continue
-            written += 1; say()
     counts = [(written, len(lost))] * world
     if world > 1:
         others.all_gather_object(counts, counts[0])

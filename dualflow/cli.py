@@ -124,20 +124,20 @@ def _in_colour(paths):
          opt("--hints", help="for a single page: a picture of its size, transparent but where you painted colours"),
          REFERENCE,
          opt("--consistent", action="store_true", help="follow the pages of the input that are in colour already, from each onwards, too"),
-         opt("--resume", action="store_true", help="keep the pages that the output folder has already, as after an interruption"), WEIGHTS)
+         opt("--resume", action="store_true", help="keep the pages that are coloured already, as after an interruption"), WEIGHTS)
 def colorize(input, output, budget, vivid, variant, all, mood, hints, reference, consistent, resume, weights):
     "Colour a black-and-white page, a folder of pages, a CBZ or a PDF."
     from dualflow.books import check_output, colour_book
     from dualflow.core import DualflowError, load_page
     from dualflow.guidance import hint_sheet, read_mood
-    from dualflow.sources import find_pages
+    from dualflow.sources import ARCHIVE_ENDINGS, find_pages
     unread = []
     input, output = Path(input), Path(output)
     pages = find_pages(input, on_error=unread.append)
     for e in unread if RANK == 0 else (): _fail(e)
     if not pages and unread: return 1
     if not pages: raise DualflowError(f"{input}: no pages here")
-    if resume and not input.is_dir(): raise DualflowError(f"--resume goes on with a folder of pages; {output} is written in one piece")
+    if resume and not input.is_dir() and input.suffix.lower() not in ARCHIVE_ENDINGS: raise DualflowError(f"--resume goes on with a folder, a CBZ or a PDF; {input} is a single page")
     references = _in_colour(reference)
     check_output(input, output, pages, [*(o.file for o in references), *filter(None, (hints, mood))])
     if consistent and WORLD > 1: raise DualflowError("--consistent follows the pages in their order: start a single process")

@@ -77,7 +77,7 @@ def test_impossible_options_are_refused_at_once(name, options, capsys):
     assert e.value.code == 2 and f"argument {options.split()[-2]}" in capsys.readouterr().err
 
 
-def test_told_to_end_it_tidies_up(tmp_path):
+def test_told_to_end_it_tidies_up_and_goes_on_later(tmp_path, capsys):
     with zipfile.ZipFile(tmp_path / "b.cbz", "w") as z:
         for i in range(40): z.write(SAMPLES[0], f"p{i}.png")
     code = "import sys; from dualflow.cli import colorize; sys.exit(colorize())"
@@ -85,7 +85,16 @@ def test_told_to_end_it_tidies_up(tmp_path):
     while "[1/40]" not in at_work.stdout.readline(): assert at_work.poll() is None
     assert len(list(tmp_path.iterdir())) == 2
     at_work.terminate()
-    assert at_work.communicate(timeout=60)[1].strip() == "stopped" and at_work.returncode == 130 and [o.name for o in tmp_path.iterdir()] == ["b.cbz"]
+    assert at_work.communicate(timeout=60)[1].strip() == "stopped" and at_work.returncode == 130
+    assert sorted(o.name for o in tmp_path.iterdir()) == [".out.cbz.pages", "b.cbz"]
+    done = {o.name: o.read_bytes() for o in (tmp_path / ".out.cbz.pages").iterdir()}
+    assert "p0.png" in done and len(done) < 40
+    with zipfile.ZipFile(tmp_path / "b.cbz", "w") as z:
+        for i in range(len(done) + 1): z.write(SAMPLES[0], f"p{i}.png")
+    assert cli.colorize(["--input", str(tmp_path / "b.cbz"), "--output", str(tmp_path / "out.cbz"), "--resume"]) == 0
+    assert f"1 of {len(done) + 1} pages written" in (said := capsys.readouterr().out) and f"{len(done)} there already" in said
+    with zipfile.ZipFile(tmp_path / "out.cbz") as z: assert {k: z.read(k) for k in done} == done and len(z.namelist()) == len(done) + 1
+    assert sorted(o.name for o in tmp_path.iterdir()) == ["b.cbz", "out.cbz"]
 
 
 def test_a_strip_is_coloured_as_its_pages_are(flow):
