@@ -126,11 +126,11 @@ def settle(
 # %% ../nbs/05_fusion.ipynb #5ade0003
 def lightest_paint(
     L: torch.Tensor, # (1, 1, H, W), the working page, as printed
-    guide: torch.Tensor, # (1, 1, H/2, W/2), its ink, L* 0..100, tone removed
+    light: torch.Tensor, # (1, 1, H, W), of it, what the ink lets through, 0..1
 ) -> torch.Tensor: # (1, 1, H/2, W/2), L* up to which paint leaves no place lighter than it was printed
     "Where dots are taken away, their shade must stay."
-    printed, passes = (gaussian_blur2d(o, (25, 25), (4., 4.), border_type="replicate") for o in (F.avg_pool2d(L, 2), guide))
-    return (100 * printed / passes.clamp(min=1)).clamp(max=100)
+    printed, passes = (gaussian_blur2d(F.avg_pool2d(o, 2), (25, 25), (4., 4.), border_type="replicate") for o in (L, light))
+    return (printed / passes.clamp(min=.01)).clamp(max=100)
 
 # %% ../nbs/05_fusion.ipynb #58f0d533
 @dataclass

@@ -21,7 +21,7 @@ from PIL import Image
 from .attention import AttentionMap
 from .colorizers import GUESSED, Networks, transmission
 from .core import TOKEN, WORKING_HEIGHT, DualflowError, PageError, check_number, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_size
-from .fusion import PAPER, Fused, Painted, check_coherence, find_paper, finish_page, lightest_paint, merge_colorizations, upsample_guided
+from .fusion import PAPER, Fused, Painted, check_coherence, decide, find_paper, finish_page, lightest_paint, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, read_mood, set_mood, take_lesson
 from .printing import readable_page
 from .splitting import PATCH, Regions, extract_regions
@@ -122,8 +122,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         seen, (H, W) = regions.attention_map, regions.attention_map.L.shape[-2:]
         gate = self.nets.gate(seen.L)
         with half_precision(self.device): colour = self.nets.primary.predict(seen.L, gate, seen.out, regions.corners, (min(PATCH, H), min(PATCH, W)))
-        guide = F.avg_pool2d(transmission(seen.L, gate), 2) * 100
-        return Painted(colour, [(t // 2, l // 2) for t, l in regions.corners], guide, gate, lightest_paint(seen.L, guide))
+        return Painted(colour, [(t // 2, l // 2) for t, l in regions.corners], F.avg_pool2d(transmission(seen.L, gate), 2) * 100, gate, lightest_paint(seen.L, transmission(seen.L, decide(gate))))
 
     @torch.no_grad()
     def fill(self,
