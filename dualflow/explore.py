@@ -164,7 +164,7 @@ def show_prints(
     first = None
     for (top, below), (title, options) in zip(zip(*axes), prints.items()):
         bw = manga_bw(page, **options).image
-        importance = flow.nets.attention.predict(bw).importance  # of a print whose dots are too fine or too coarse, in another number of cells
+        importance = flow.nets.attention.predict(bw).importance  # of a print whose dots are too fine, in more cells
         first = importance if first is None else first
         top.imshow(bw, cmap="gray"); top.set_title(title, fontsize=9); below.imshow(importance, cmap="inferno")
         alike = torch.corrcoef(torch.stack([rank(first), rank(F.interpolate(importance[None, None], size=first.shape, mode="area"))]))[0, 1]

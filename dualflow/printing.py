@@ -139,7 +139,7 @@ def manga_bw(
     return print_lightness(page_lab(page)[:, :1], style, **options)
 
 # %% ../nbs/00b_printing.ipynb #d0715003
-LEGIBLE = 4.8, 6.5 # Distances of dots that the networks read best, pixels
+LEGIBLE = 4.8 # Distance from which the networks read dots well, pixels
 
 def dot_pitch(
     L: torch.Tensor, # (1, 1, H, W), L* 0..100
@@ -161,11 +161,11 @@ def readable_page(
     L: torch.Tensor, # (1, 1, H, W), a page at its original size
     height: int = WORKING_HEIGHT, # As for `working_size`
 ) -> tuple[torch.Tensor, tuple[int, int]]: # The padded page, and its (h, w) before padding
-    "The working page, its dots brought to a distance that is LEGIBLE, if that takes no more pixels than the longest strip."
+    "The working page; if its dots are too fine, enlarged until they are LEGIBLE, if that takes no more pixels than the longest strip."
     page, (h, w) = working_page(L, height)
     if pitch := dot_pitch(page[..., :h, :w]):
-        k = min(min(max(pitch, LEGIBLE[0]), LEGIBLE[1]) / pitch, (3 * height**2 / (h * w))**.5)
-        if k != 1 and k * pitch > .9 * LEGIBLE[0]:
+        k = min(LEGIBLE / pitch, (3 * height**2 / (h * w))**.5)
+        if k > 1 and k * pitch > .9 * LEGIBLE:
             h, w = round(k * h), round(k * w)
             page = fit_page(L, (h, w)).clamp(0, 100)
     return page, (h, w)
