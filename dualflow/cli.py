@@ -283,17 +283,24 @@ def train(source_dir, **options):
     from dualflow.streaming import INDEX
     if source_dir and WORLD > 1: raise DualflowError("several processes train on a dataset that is there already; make it with dualflow-create-dataset")
     if source_dir: create_dataset.function(source_dir, options["dataset_dir"], "mixed")
-    _train(PRESETS[options["preset"]]["epochs"], **options)
-    data = options["dataset_dir"]
-    if RANK or (Path(data)/INDEX).is_file(): return  # shards hold pages to learn from, not to look at
     from dualflow.core import Workspace, save_page
     from dualflow.dataset import DatasetLoader
     from dualflow.evaluation import evaluate_dataset, format_table, picture_sheet, save_rows
+    data, stages, start = options["dataset_dir"], PRESETS[options["preset"]]["epochs"], options["start"]
+    if RANK or (Path(data)/INDEX).is_file(): return _train(stages, **options)  # shards hold pages to learn from, not to look at
     space, split = Workspace(data), "valid" if len(DatasetLoader(data, "valid")) else None
-    flow = _load_flow(space.models)
-    try: rows = evaluate_dataset(flow, data, pages=6, split=split, on_page=_progress, on_error=_fail)
-    finally: print("", file=sys.stderr)
+    def measured(weights):
+        flow = _load_flow(weights)
+        try: return flow, evaluate_dataset(flow, data, pages=6, split=split, on_page=_progress, on_error=_fail)
+        finally: print("", file=sys.stderr)
+    takes_on = PRESETS[options["preset"]]["networks"] is None
+    if takes_on: _, before = measured(None if start in (None, "embedded") else start)
+    _train(stages, **options)
+    flow, rows = measured(space.models)
     print(format_table(rows))
+    if takes_on:
+        gains = lambda rows: {o["style"]: o["gain_db"] for o in rows}  # the last row of a style is that of all groups
+        print("gain, dB, before and after: " + ", ".join(f"{k} {v:.2f} and {gains(rows)[k]:.2f}" for k, v in gains(before).items()))
     save_rows(rows, space.metrics/"evaluation.json")
     save_page(picture_sheet(flow, data, pages=4, split=split), space.visualization/"evaluation.jpg")
     print(f"{'pages held out' if split else 'pages trained on, for want of a second chapter'}, true, printed and coloured: {space.visualization/'evaluation.jpg'}")

@@ -9,7 +9,7 @@ __all__ = ['DPI', 'ZIP_ENDINGS', 'ARCHIVE_ENDINGS', 'OTHER_PICTURES', 'OTHER_BOO
            'Source', 'list_archive', 'find_pages', 'spread', 'pair_key', 'pair_pages']
 
 # %% ../nbs/00e_sources.ipynb #d22817ce
-import hashlib, math, os, re, zipfile, zlib
+import hashlib, math, os, re, unicodedata, zipfile, zlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -170,10 +170,11 @@ def pair_key(
 ) -> tuple[str, str, str]: # Chapter and name without the word for the kind; and "bw", "color" or ""
     "What a page is called once its kind is taken out of chapter and name. A numbered series of names is a chapter too."
     kind, parts = "", []
-    for part in _writable(source.chapter).split("/"):
+    same = lambda text: unicodedata.normalize("NFC", _writable(text))  # a Mac parts letters from their accents
+    for part in same(source.chapter).split("/"):
         if part.lower() in _KINDS: kind = _KINDS[part.lower()]
         else: parts.append(part)
-    name = _writable(source.name)
+    name = same(source.name)
     if match := re.fullmatch(r"(.+)[-_. ](bw|b&w|mono|raw|colou?r|colou?red)", name, re.I): name, kind = match[1], _KINDS[match[2].lower()]
     elif name.lower() in _KINDS: name, kind = "page", _KINDS[name.lower()]
     book = re.fullmatch(r"(.*?)[-_ .]*(?:(?<![a-z])p(?:age)?[-_ .]*)?\d+", name, re.I)  # E18P03 belongs to E18, moon_07 to moon, p3 to its folder

@@ -507,3 +507,9 @@ def test_resuming_counts_pages_in_colour_too(tmp_path, small, capsys):
     before = {o: o.stat().st_mtime_ns for o in (tmp_path/"out").iterdir()}
     assert run(*args, "--resume") == 0 and "0 of 2 pages written" in (said := capsys.readouterr().out) and "2 there already" in said
     assert before == {o: o.stat().st_mtime_ns for o in (tmp_path/"out").iterdir()}
+
+
+def test_a_page_of_a_mac_finds_its_half():
+    a, b = (Source(Path(f"ch/{name}"), chapter="ガ") for name in ("ガ_bw.png", "カ\u3099_color.png"))
+    (chapter, name, halves), = pair_pages([a, b])
+    assert (chapter, name) == ("ガ", "ガ") and halves == {"bw": a, "color": b}

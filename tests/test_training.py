@@ -1,5 +1,5 @@
 "From a folder of pages to weights and back: every command in turn, and training that really learns and really resumes."
-import json, os, shutil, warnings
+import json, os, re, shutil, warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +14,7 @@ from dualflow.attention import AttentionOutput, colour_detail
 from dualflow.core import DualflowError, Workspace, load_page, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
+from dualflow.printing import STYLES
 from dualflow.colorizers import COLOURING, GUESSED, InkGate, Networks
 from dualflow.pipeline import DualFlow
 from dualflow.runs import PRESETS, Keep, train_stage
@@ -294,6 +295,8 @@ def test_tune_goes_on_from_the_embedded_weights(dataset, tmp_path):
     assert not (tmp_path / "work/models").exists()
     done = command("train", "--dataset_dir", data, "--preset", "tune", "--epochs", 1, "--views", 4)
     assert done.returncode == 0, done.stderr
+    said = dict(re.findall(r"(gray|lineart|screentone) (-?[\d.]+ and -?[\d.]+)", done.stdout.split("before and after:")[1]))
+    assert list(said) == list(STYLES) and all(abs(float(a) - float(b)) < 1 for a, b in (o.split(" and ") for o in said.values()))
     models, was = Versions(tmp_path / "work/models"), Networks.load(EMBEDDED)
     assert models.choose() == {"attention": "002", "primary": "001", "secondary": "001", "palette": "001"} and models.record("primary", "001")["start"] == digest(was)
     now = models.load(models.choose()).state_dict()
