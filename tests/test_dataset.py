@@ -525,9 +525,12 @@ def test_colouring_goes_on_after_a_page_that_cannot_be_kept(tmp_path, flow, monk
     assert "2 of 3 pages written" in out.out and "No space left" in out.err and sorted(o.name for o in (tmp_path / "out").iterdir()) == ["p0.png", "p2.png"]
     def written(self, *args): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with zipfile.ZipFile(tmp_path / "b.cbz", "w") as z: z.writestr("p0.png", png(bw(PAGES[0])))
-    monkeypatch.setattr(zipfile.ZipFile, "writestr", written)
-    assert colorize(tmp_path / "b.cbz", tmp_path / "out/b.cbz") == 1
-    assert "No space left" in capsys.readouterr().err and sorted(o.name for o in (tmp_path / "out").iterdir()) == ["p0.png", "p2.png"]
+    with monkeypatch.context() as m:
+        m.setattr(zipfile.ZipFile, "write", written)
+        assert colorize(tmp_path / "b.cbz", tmp_path / "out/b.cbz") == 1
+    assert "No space left" in capsys.readouterr().err and sorted(o.name for o in (tmp_path / "out").iterdir()) == [".b.cbz.pages", "p0.png", "p2.png"]
+    assert colorize(tmp_path / "b.cbz", tmp_path / "out/b.cbz", "--resume") == 0 and "1 there already" in capsys.readouterr().out  # what was coloured is not lost
+    assert sorted(o.name for o in (tmp_path / "out").iterdir()) == ["b.cbz", "p0.png", "p2.png"]
 
 
 def test_where_nothing_can_be_written_nothing_is_coloured(tmp_path, monkeypatch, capsys):
