@@ -248,8 +248,7 @@ CURVES = opt("--tensorboard", action="store_true", help="write curves for Tensor
 CHOOSE = tuple(opt(f"--{o}", metavar="VERSION", help=f"train with this version of the {o} stage, such as 001; none: what --start (or tune) begins with, else the latest") for o in ("attention", "primary", "secondary"))
 
 def _train(stages, start=None, **options):
-    from dualflow.runs import NEEDS, PRESETS, refuse_to_lose, train_stage
-    if RANK == 0 and not options["resume"]: refuse_to_lose(stages, options["dataset_dir"])
+    from dualflow.runs import NEEDS, PRESETS, train_stage
     made, start = {}, start or ("embedded" if PRESETS[options["preset"]]["networks"] is None else None)
     if start:
         from dualflow.pipeline import find_weights
@@ -279,7 +278,7 @@ def train_colorization(mode, **options):
 def train(source_dir, **options):
     "Make a dataset of your pages, train the preset's stages in sequence, then colour some pages that were held out."
     from dualflow.core import DualflowError
-    from dualflow.runs import PRESETS
+    from dualflow.runs import PRESETS, refuse_to_lose
     from dualflow.streaming import INDEX
     if source_dir and WORLD > 1: raise DualflowError("several processes train on a dataset that is there already; make it with dualflow-create-dataset")
     if source_dir: create_dataset.function(source_dir, options["dataset_dir"], "mixed")
@@ -287,6 +286,7 @@ def train(source_dir, **options):
     from dualflow.dataset import DatasetLoader
     from dualflow.evaluation import evaluate_dataset, format_table, picture_sheet, save_rows
     data, stages, start = options["dataset_dir"], PRESETS[options["preset"]]["epochs"], options["start"]
+    if not options["resume"]: refuse_to_lose(stages, data)  # before the first stage, not after hours of it
     if RANK or (Path(data)/INDEX).is_file(): return _train(stages, **options)  # shards hold pages to learn from, not to look at
     space, split = Workspace(data), "valid" if len(DatasetLoader(data, "valid")) else None
     def measured(weights):

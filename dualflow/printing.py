@@ -167,5 +167,5 @@ def readable_page(
         k = min(LEGIBLE / pitch, (3 * height**2 / (h * w))**.5)
         if k > 1 and k * pitch > .9 * LEGIBLE:
             h, w = round(k * h), round(k * w)
-            page = fit_page(L, (h, w)).clamp(0, 100)
-    return page, (h, w)
+            page = fit_page(L, (h, w))
+    return page.clamp(0, 100), (h, w)

@@ -196,7 +196,7 @@ def train_stage(
     given, models = stage_folders(start) if start else {}, Versions(space.models)
     settings = dict(preset=preset, epochs=epochs, views=len(dls.train_ds), seed=seed, pages="{pages} ({sha256:.8})".format(**fingerprint(dataset_dir)), start=digest(Networks.load(given), given) if given else None)
     keep = Keep(space, stage, settings)
-    if not resume and first: refuse_to_lose([stage], dataset_dir)
+    if not resume: refuse_to_lose([stage], dataset_dir)
     state = keep.read() if resume else None
     if state and any(keep.run_of["from"].get(k) != v for k, v in versions.items()):
         print(f"{stage}: the checkpoint is of a run with {keep.run_of['from']}; beginning again"); state = None

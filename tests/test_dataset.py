@@ -13,7 +13,7 @@ from skimage.transform import SimilarityTransform
 from dualflow import cli
 from dualflow.alignment import FINE, IN_PLACE, Alignment, align_pair, find_alignment, in_place, lay_over
 from dualflow.checking import NEAR, find_duplicates, fix_dataset, prune_dataset, validate_dataset
-from dualflow.core import DualflowError, PageError, Workspace, grey_image, load_page, png, save_page
+from dualflow.core import DualflowError, PageError, Workspace, load_page, png, save_page
 from dualflow.dataset import SCHEMA, DatasetLoader, _style_for, create_dataset, drop_maps, file_name, held_out, is_grey, migrate, read_record, read_records
 from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw

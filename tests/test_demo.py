@@ -12,7 +12,7 @@ from scipy import ndimage
 gr = pytest.importorskip("gradio")
 
 from dualflow.app import WORDS, colour_upload, launch, read_strokes, sample_pages, to_paint_on, write_report
-from dualflow.core import DualflowError, grey_image, load_page
+from dualflow.core import DualflowError, load_page
 from dualflow.drawing import draw_page
 from dualflow.pipeline import has_colour
 from dualflow.printing import manga_bw

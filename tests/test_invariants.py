@@ -178,11 +178,11 @@ def test_no_page_without_dots_is_enlarged(comics):
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.floats(2.6, 8), st.floats(0, 90), st.integers(200, 420), st.integers(200, 420), st.integers(300, 1408))
+@given(st.floats(2.6, 9), st.floats(0, 90), st.integers(200, 420), st.integers(200, 420), st.integers(300, 1408))
 def test_dots_are_legible_in_the_end(pitch, angle, h, w, height):
     L = print_lightness(torch.full((1, 1, h, w), 40.), "screentone", pitch, angle).L
     page, (y, x) = readable_page(L, height)
-    assert page.shape[-2] % 32 == page.shape[-1] % 32 == 0 and abs(y / x - h / w) < .02 and page.min() > -.01 and page.max() < 100.01
+    assert page.shape[-2] % 32 == page.shape[-1] % 32 == 0 and abs(y / x - h / w) < .02 and page.min() >= 0 and page.max() <= 100
     if height > 700: assert 4.2 < dot_pitch(page[..., :y, :x]) < max(5.5, 1.2 * pitch)
 
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from dualflow import cli
 from dualflow.augmentation import Recipe, add_panels, cut_view, draw_recipe, print_views, scan
-from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, grey_image, load_page, page_lightness, save_page
+from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, load_page, page_lightness, save_page
 from dualflow.dataset import DatasetLoader, Page, PageRecord
 from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
