@@ -64,13 +64,16 @@ def _place(parts, taken):
     path, again = "/".join(clean), 1
     while path.casefold() in taken: again += 1; path = f"{'/'.join(clean)}_{again}"
     taken.add(path.casefold())
-    return Path(path + ".png")
+    return path
 
 def place_pages(
     pages: list[Source], # From `find_pages`
     input: Path, # What they were found at
-) -> list[Path]: # A PNG file each, relative to the output
+) -> list[Path]: # Relative to the output; PNG, but a JPEG or WebP of a CBZ stays one, and a PDF's page is a JPEG
     "Where each page goes: no name leads out, and no two pages get the same."
+    def kind(source):
+        if not _to_archive(input): return ".png"
+        return ".jpg" if source.in_pdf else {"JPEG": ".jpg", "WEBP": ".webp"}.get(PAGE_ENDINGS.get(source.ending), ".png")
     def parts(source):
         inside = [*source.file.relative_to(input).parts[:-1], source.file.stem] if input.is_dir() else []
         return [*inside, os.path.splitext(source.member)[0]] if source.member else inside
@@ -78,7 +81,7 @@ def place_pages(
     for source in pages:
         inside = parts(source)
         if alike["/".join(inside).casefold()] > 1 and source.ending != ".png": inside[-1] += source.ending.replace(".", "_")  # p1.jpg beside p1.png
-        places.append(_place(inside, taken))
+        places.append(Path(_place(inside, taken) + kind(source)))
     return places
 
 # %% ../nbs/08c_books.ipynb #books011
@@ -123,27 +126,32 @@ def colour_book(
         others.barrier()
 
     def finished():
-        "Each of this process's pages that worked: its place, the page, and what says that it is there."
+        "Each of this process's pages that worked: where it goes, the picture or its file's bytes, and what says that it is there."
         for i, source in list(enumerate(pages, 1))[rank::world]:
             try:
-                page = load_page(source.read(), name=source.label)
-                image = what = None
+                data, place = source.read(), places[i - 1]
+                page, what = load_page(data, name=source.label), None
                 if not to_archive and not input.is_dir(): picture_file(output, page.size)
                 if (to_archive or input.is_dir()) and not again and has_colour(page):
                     if consistent: to_study.append(source)
-                    image, what = page, "in colour already, kept as it is"
-                if resume and (folder/places[i - 1]).is_file(): on_page(i, len(pages), source.name, "there already"); continue
+                    result, what = data if PAGE_ENDINGS.get(source.ending) == PAGE_ENDINGS[place.suffix] else page, "in colour already, kept as it is"
+                if resume and (folder/place).is_file(): on_page(i, len(pages), source.name, "there already"); continue
                 if what is None:
                     while to_study:
                         try: lessons.append(flow.study(load_page((o := to_study.pop(0)).read(), name=o.label), page, **options))
                         except DualflowError as e: on_error(e)  # the page can do without
-                    result = flow.colorize(page, hints=hints, reference=lessons, **options)
-                    image, what = result.image, f"{page.width} x {page.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s"
+                    seen = flow.colorize(page, hints=hints, reference=lessons, **options)
+                    result, what = seen.image, f"{page.width} x {page.height}, {len(seen.regions)} priority patches, {sum(seen.seconds.values()):.1f} s"
             except DualflowError as e: fail(e); continue
-            yield places[i - 1], image, lambda: on_page(i, len(pages), source.name, what)
+            yield folder/place if folder else output, result, lambda: on_page(i, len(pages), source.name, what)
 
-    for place, image, say in finished():
-        try: save_page(image, folder/place if folder else output)
+    def write(result, path):
+        if isinstance(result, Image.Image): save_page(result, path)
+        else:
+            with write_aside(path) as aside: aside.write_bytes(result)
+
+    for path, result, say in finished():
+        try: write(result, path)
         except DualflowError as e: fail(e); continue
         written += 1; say()
     if world > 1: others.barrier()

@@ -16,6 +16,7 @@ from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
 from dualflow.evaluation import save_rows
 from dualflow.metrics import colour_accuracy
+from dualflow.pipeline import has_colour
 from dualflow.sources import Source, find_pages, list_archive, pair_pages, render_pdf
 from dualflow.streaming import shard_dataset
 
@@ -303,6 +304,19 @@ def test_a_link_to_itself_stops_nothing(tmp_path, small, flow, capsys):
 def test_a_page_keeps_its_name_beside_another_of_the_same_stem(tmp_path):
     pages = [Source(tmp_path/o) for o in ("p1.jpg", "p1.png", "P1.webp", "p2.jpg")]
     assert [o.as_posix() for o in place_pages(pages, tmp_path)] == ["p1_jpg.png", "p1.png", "P1_webp.png", "p2.png"]
+
+
+def test_a_book_of_jpegs_stays_one(tmp_path, small, flow):
+    data = {}
+    for name, kind, page in (("1.JPEG", "JPEG", small[0].convert("L")), ("2.webp", "WEBP", small[0].convert("L")), ("3.png", "PNG", small[1].convert("L")), ("4.jpg", "JPEG", small[1])):
+        page.save(o := io.BytesIO(), kind, quality=80); data[name] = o.getvalue()
+    with zipfile.ZipFile(tmp_path/"book.cbz", "w") as z: [z.writestr(*o) for o in data.items()]
+    assert run("colorize", "--input", tmp_path/"book.cbz", "--output", tmp_path/"out.cbz") == 0
+    with zipfile.ZipFile(tmp_path/"out.cbz") as z:
+        assert z.namelist() == ["1.jpg", "2.webp", "3.png", "4.jpg"] and z.read("4.jpg") == data["4.jpg"]  # the last was in colour: byte for byte
+        assert [Image.open(z.open(o)).format for o in z.namelist()] == ["JPEG", "WEBP", "PNG", "JPEG"] and all(has_colour(load_page(z.read(o))) for o in z.namelist())
+    small[0].convert("L").save(tmp_path/"book.pdf")
+    assert [o.as_posix() for o in place_pages(find_pages(tmp_path/"book.pdf"), tmp_path/"book.pdf")] == ["001.jpg"]
 
 
 def test_a_page_in_colour_is_kept_wherever_it_is_alone(tmp_path, small, flow):
