@@ -23,7 +23,7 @@ from .colorizers import GUESSED, Networks, transmission
 from .core import TOKEN, WORKING_HEIGHT, DualflowError, PageError, check_number, grey_image, half_precision, load_page, mean_chroma, page_lab, page_lightness, pick_device, working_size
 from .fusion import PAPER, Fused, Painted, check_coherence, decide, find_paper, finish_page, lightest_paint, merge_colorizations, upsample_guided
 from .guidance import Lesson, correct, hint_sheet, known_colour, print_alike, read_mood, set_mood, take_lesson
-from .printing import readable_page
+from .printing import readable_page, white_paper
 from .splitting import PATCH, Regions, extract_regions
 from .variants import vary
 from .versions import load_networks
@@ -152,7 +152,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         name, color, height = color, load_page(color), options.get("height", WORKING_HEIGHT)
         if not has_colour(color, 1.): raise PageError(name if isinstance(name, (str, Path)) else "reference", "is not in colour; there is nothing to follow")
         color = color.resize(working_size(color.size, height), Image.Resampling.LANCZOS)  # dots and lines as thick as on any page
-        like = readable_page(page_lightness(load_page(like)), height)[0]
+        like = readable_page(page_lightness(white_paper(load_page(like))), height)[0]
         result = self.colorize(grey_image(print_alike(color, like)), **options)
         known = known_colour(page_lab(color), torch.ones(1, 1, color.height, color.width), transmission(result.attention.L, result.gate), result.attention.shape)
         return take_lesson(result.attention.L, result.attention.out.tokens, F.avg_pool2d(result.fused.colour, 4), known)
@@ -182,7 +182,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
             if self.device.type != "cpu": torch.accelerator.synchronize(self.device)  # a GPU still works on what it was told
             now = time.perf_counter()
             marks[name], clock = now - clock, now
-        image = load_page(getattr(page, "bw", page)).convert("L")
+        image = white_paper(load_page(getattr(page, "bw", page)))
         mark("read")
         seen = self.nets.attention.predict(image, height)
         if importance is not None: seen.importance = _to_cells(importance, seen.importance.shape)

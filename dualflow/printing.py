@@ -6,16 +6,16 @@ Docs: https://dualflow.readthedocs.io/printing.html.md"""
 
 # %% auto #0
 __all__ = ['TONES', 'STYLES', 'LEGIBLE', 'per_page', 'smooth_surfaces', 'ink_lines', 'tone_classes', 'tone_dots', 'Printed',
-           'print_lightness', 'manga_bw', 'dot_pitch', 'readable_page']
+           'print_lightness', 'manga_bw', 'dot_pitch', 'readable_page', 'white_paper']
 
 # %% ../nbs/00b_printing.ipynb #a33c31aa
 from dataclasses import dataclass
 
-import torch, torch.nn.functional as F
+import numpy as np, torch, torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from PIL import Image
 
-from .core import WORKING_HEIGHT, fit_page, grey_image, page_lab, ramp, working_page
+from .core import WORKING_HEIGHT, fit_page, grey_image, page_lab, page_lightness, ramp, working_page
 
 # %% ../nbs/00b_printing.ipynb #e6060379
 def per_page(
@@ -169,3 +169,18 @@ def readable_page(
             h, w = round(k * h), round(k * w)
             page = fit_page(L, (h, w))
     return page.clamp(0, 100), (h, w)
+
+# %% ../nbs/00b_printing.ipynb #3b9becf1
+def white_paper(
+    page: Image.Image, # A page, any mode
+) -> Image.Image: # 8-bit grey
+    "A print on yellowed or grey paper, as if on white; any other page as it is."
+    page = page.convert("L")
+    light = page_lightness(Image.fromarray(np.arange(256, dtype=np.uint8)[None])).flatten()  # of each grey
+    share = lambda page: torch.tensor(page.histogram()) / (page.width * page.height)
+    greys, top = share(page), light[(share(page.reduce(3)).cumsum(0) < .999).sum().clamp(max=255)]  # of three by three pixels: grain is lighter
+    bright = greys * (light > top - 8)
+    paper = light[(bright.cumsum(0) < bright.sum() / 2).sum()]
+    bare, ink = greys[light > paper - 8].sum(), greys[light < paper / 2].sum()
+    if not (50 < paper < 97 and bare > .35 and ink > .002 and bare + ink > .9): return page
+    return page.point([*grey_image((light * 100 / paper).clamp(max=100).view(1, 1, 1, -1)).tobytes()])

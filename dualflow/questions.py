@@ -15,6 +15,7 @@ import numpy as np, torch, torch.nn.functional as F
 from .core import check_number, load_page, page_lightness, ramp, working_page
 from .fusion import find_paper, flow_along
 from .guidance import FADE, OUTLINE, hint_sheet
+from .printing import white_paper
 
 # %% ../nbs/05c_questions.ipynb #que00006
 def error_correlation(
@@ -71,7 +72,7 @@ def places_to_ask(
 ) -> list[tuple[int, int]]: # (x, y) of each, page pixels
     "Where a hint would teach most of a page, the most telling place first. Raises `PageError` if it cannot be read, `DualflowError` for hints that do not fit or a number that is none."
     check_number("n", n, 0, whole=True)
-    page = load_page(page)
+    page = white_paper(load_page(page))
     L, (h, w) = working_page(page_lightness(page))
     guide, weight, spots = as_places(L[..., :h, :w])
     cov = error_correlation(guide)
