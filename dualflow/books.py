@@ -1,4 +1,4 @@
-"""Pages of a folder, a CBZ or a PDF, coloured one after the other or by several processes; what fails is named, and the rest is done.
+"""Pages of a folder, a CBZ or a PDF, coloured one after the other or by several processes; pages that fail are reported, and the rest is done.
 
 Docs: https://dualflow.readthedocs.io/books.html.md"""
 

@@ -1,4 +1,4 @@
-"""A network that colours learns from pages whose colours are known. First, something to draw them on.
+"""A colorizer learns from pages whose colours are known. First, something to draw them on.
 
 Docs: https://dualflow.readthedocs.io/canvas.html.md"""
 

@@ -1,4 +1,4 @@
-"""Files get lost, scans get swapped, disks fail. What can be wrong with a dataset, what can be mended, and what may be thrown away.
+"""Files get lost, scans get swapped, disks fail. What can be wrong with a dataset, what can be repaired, and what may be deleted.
 
 Docs: https://dualflow.readthedocs.io/checking.html.md"""
 

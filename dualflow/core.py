@@ -1,4 +1,4 @@
-"""What a page is before any network sees it: pixels read from whatever a scanner gives, lightness and colour kept apart, and a place on disk for everything.
+"""What a page is before any network sees it: pixels from any scanner, lightness and colour kept apart, and a place on disk for everything.
 
 Docs: https://dualflow.readthedocs.io/core.html.md"""
 

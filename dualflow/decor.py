@@ -1,4 +1,4 @@
-"""Nine places outdoors and seven rooms, each at three times of day, and four feelings, which have no hour; the same place every time you come back.
+"""Nine places outdoors and seven rooms, each at three times of day, and four effects, which have no hour; the same place every time you come back.
 
 Docs: https://dualflow.readthedocs.io/decor.html.md"""
 
@@ -311,5 +311,5 @@ INDOORS = (room, bedroom, kitchen, classroom, cafe, train, library)
 EFFECTS = (focus, speed, sparkle, gloom)
 
 def light_of(place, time: str) -> tuple: # What the world's colours are multiplied by, and people's
-    "Day, dusk or night outside, a lamp at night inside; feelings have their own light."
+    "Day, dusk or night outside, a lamp at night inside; effects have their own light."
     return LIGHT["day" if place in EFFECTS else "lamp" if place in INDOORS and time != "day" else time]

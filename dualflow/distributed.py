@@ -1,4 +1,4 @@
-"""Several processes, on one machine or many, train one network: each takes its part of every batch, and all take the same step.
+"""Several processes, on one machine or many, train one network together.
 
 Docs: https://dualflow.readthedocs.io/distributed.html.md"""
 

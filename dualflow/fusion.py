@@ -1,4 +1,4 @@
-"""Patches in detail, a page in broad strokes, and the ink as printed: three layers that must look as if they had never been apart.
+"""Detailed patches, a coarse page, and the ink as printed: three layers that must look as if they had never been apart.
 
 Docs: https://dualflow.readthedocs.io/fusion.html.md"""
 

@@ -1,4 +1,4 @@
-"""A mood, a few strokes of a brush, or pages in colour of the same story teach the painter what no black-and-white page can say.
+"""A mood, a few brush strokes, or coloured pages of the same story tell the colorizer what no black-and-white page can say.
 
 Docs: https://dualflow.readthedocs.io/guidance.html.md"""
 

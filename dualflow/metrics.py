@@ -1,4 +1,4 @@
-"""One number never is. Four families of measures, each for a fault that people see.
+"""One number cannot tell. Four families of measures, each for a fault that people see.
 
 Docs: https://dualflow.readthedocs.io/metrics.html.md"""
 

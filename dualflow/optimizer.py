@@ -1,4 +1,4 @@
-"""Adam looks at one number at a time. A layer is not a bag of numbers but a matrix, and its step can be one too.
+"""Adam treats each weight by itself. Muon treats a layer's weights as the matrix they are.
 
 Docs: https://dualflow.readthedocs.io/optimizer.html.md"""
 

@@ -1,4 +1,4 @@
-"""A coat may be red or blue. Asked for one colour, a network answers with a dull one between them; asked how likely each paint of a box is, it can say both, and we can choose.
+"""A coat may be red or blue. A network that must name one colour answers with a dull one between them; one that says how likely each paint is leaves us the choice.
 
 Docs: https://dualflow.readthedocs.io/palette.html.md"""
 

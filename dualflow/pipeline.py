@@ -1,4 +1,4 @@
-"""The whole method in one object that keeps every intermediate, so that you can see what it saw.
+"""The whole method in one object that keeps every intermediate result for inspection.
 
 Docs: https://dualflow.readthedocs.io/pipeline.html.md"""
 

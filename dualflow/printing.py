@@ -1,4 +1,4 @@
-"""To learn colouring, a network needs each page twice. The second, black-and-white page can be made: grey, inked, or printed with dots.
+"""To learn colouring, a network needs each page twice. The black-and-white one can be made: grey, line art, or printed with dots.
 
 Docs: https://dualflow.readthedocs.io/printing.html.md"""
 

@@ -1,4 +1,4 @@
-"""Five touches of colour can decide a page, if they are put where most hangs on them. A page says where, before anybody has named a colour.
+"""Five touches of colour can decide a page, if they are well placed. The page itself says where.
 
 Docs: https://dualflow.readthedocs.io/questions.html.md"""
 

@@ -1,4 +1,4 @@
-"""Random patches, edges, a learned map and the truth itself route the same networks, at the same budgets, in one run.
+"""Random patches, edges, a learned map and the truth itself place the patches of the same networks, at the same budgets.
 
 Docs: https://dualflow.readthedocs.io/routers.html.md"""
 

@@ -1,4 +1,4 @@
-"""The attention model learned where colour detail is. Once both colorizers are trained, it can learn something closer to the point: where the primary really does better than the secondary.
+"""The attention model learned where colour detail is. Once both colorizers are trained, it can learn what matters more: where the primary really does better than the secondary.
 
 Docs: https://dualflow.readthedocs.io/routing.html.md"""
 

@@ -1,4 +1,4 @@
-"""Training takes hours, and somebody pulls the plug: checkpoints, versions with a record of how they came about, and recipes that need no other setting than a folder of pages.
+"""Training takes hours and may be interrupted: checkpoints, versions with a record of how they were made, and recipes that need no other setting than a folder of pages.
 
 Docs: https://dualflow.readthedocs.io/runs.html.md"""
 

@@ -1,4 +1,4 @@
-"""The plan paints the mean of all that is likely, which is brown. Drawing lots paints *one* page that could be, with each thing in one piece.
+"""The plan paints the mean of all likely colours, which is brown. Drawing at random paints *one* possible page.
 
 Docs: https://dualflow.readthedocs.io/variants.html.md"""
 
