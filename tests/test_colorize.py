@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from kornia.metrics import psnr
 from PIL import Image, ImageDraw
 
 from commands import command
@@ -356,3 +357,13 @@ def test_what_is_not_known_says_nothing_to_the_secondary(flow):
     fill = lambda known: flow.nets.secondary.predict(L, torch.ones_like(L), plan, known)
     masked, sure = known + torch.tensor([50., 60, 30, 0]).view(1, 4, 1, 1), known + torch.tensor([50., 60, 30, 1]).view(1, 4, 1, 1)
     assert torch.equal(fill(known), fill(masked)) and (fill(known) - fill(sure)).abs().mean() > 1
+
+
+@pytest.mark.parametrize("style", ["lineart", "screentone"])
+def test_yellowed_paper_comes_out_as_white_paper_does(flow, style):
+    page = draw_page(5).color.resize((496, 704))
+    bw = manga_bw(page, style).image
+    old = Image.fromarray((np.asarray(bw)[..., None] * [.80, .74, .60] + 8).astype(np.uint8))
+    new, worn = flow.colorize(bw).image, flow.colorize(old).image
+    assert psnr(to_tensor(worn), to_tensor(new), 1.) > 32 and psnr(to_tensor(worn), to_tensor(page), 1.) > psnr(to_tensor(new), to_tensor(page), 1.) - .3
+    assert (np.asarray(worn)[3, 3] == 255).all()  # the margin

@@ -9,12 +9,12 @@ from hypothesis import given, settings, strategies as st
 from dualflow.attention import LOCAL_MAPS, AttentionModel, TokenBlock, colour_detail, detail_share
 from dualflow.colorizers import compose, transmission
 from dualflow.augmentation import scan
-from dualflow.core import into_gamut, load_page, page_lab, page_lightness, working_page, working_size
+from dualflow.core import grey_image, into_gamut, load_page, page_lab, page_lightness, working_page, working_size
 from dualflow.drawing import draw_page
 from dualflow.evaluation import zone_and_borders
 from dualflow.fusion import PAPER, Painted, check_coherence, find_paper, finish_page, flow_along, harmonise, merge_colorizations, settle, straightness, upsample_guided
 from dualflow.metrics import bleed, colour_accuracy, colourfulness, palette_distance, paper_tint, seam_index, seconds
-from dualflow.printing import STYLES, dot_pitch, print_lightness, readable_page, tone_dots
+from dualflow.printing import STYLES, dot_pitch, print_lightness, readable_page, tone_dots, white_paper
 from dualflow.splitting import Region, cut_patches, feather
 from dualflow.streaming import working_halves
 from kornia.color import rgb_to_lab
@@ -175,6 +175,28 @@ def test_no_page_without_dots_is_enlarged(comics):
     for file in sorted(o for o in comics.rglob("*") if o.suffix in (".jpg", ".png", ".webp"))[::29]:
         lab, (h, w) = working_page(page_lab(load_page(file)))
         for style in ("gray", "lineart"): assert not 0 < dot_pitch(print_lightness(lab[:, :1, :h, :w], style).L) < 6, file
+
+
+@cache
+def small_print(style): return print_lightness(page_lab(drawn(5).resize((496, 704)))[:, :1], style).L
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.sampled_from(("lineart", "screentone")), st.floats(56, 95), st.floats(0, 20), st.floats(0, 2.5), st.sampled_from(("L", "RGB")))
+def test_dull_paper_is_seen_as_white(style, paper, ink, grain, mode):
+    L = small_print(style)
+    scan = grey_image((ink + L * (paper - ink) / 100 + grain * torch.randn(L.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 100)).convert(mode)
+    seen, before = page_lightness(white_paper(scan)), page_lightness(scan)
+    assert abs(seen[L > 99].median() - 100) < 1.5 and (seen >= before - .5).all() and seen[L < 5].median() < 40
+    assert white_paper(white_paper(scan)).tobytes() == white_paper(scan).tobytes()
+
+
+@pytest.mark.parametrize("dark", [0, 40, 90, 97, 100])
+def test_what_need_not_be_paper_keeps_its_lightness(dark):
+    for page in (grey_image(small_print("gray") * dark / 100), grey_image(torch.full((1, 1, 90, 70), float(dark))), Image.new("L", (1, 1), dark)):  # a painted page, an empty one, a pixel
+        assert white_paper(page).tobytes() == page.tobytes() and white_paper(page).mode == "L"
+    night = grey_image(torch.where(torch.rand(1, 1, 90, 70, generator=torch.Generator().manual_seed(0)) < .3, float(dark), 0.))  # mostly ink
+    assert white_paper(night).tobytes() == night.tobytes()
 
 
 @settings(deadline=None, max_examples=15)
