@@ -14,6 +14,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                     'dualflow.alignment.match_features': ('alignment.html#match_features', 'dualflow/alignment.py')},
             'dualflow.app': { 'dualflow.app.PageImage': ('app.html#pageimage', 'dualflow/app.py'),
                               'dualflow.app.PageImage.preprocess': ('app.html#pageimage.preprocess', 'dualflow/app.py'),
+                              'dualflow.app.Signs': ('app.html#signs', 'dualflow/app.py'),
+                              'dualflow.app.Signs.preprocess': ('app.html#signs.preprocess', 'dualflow/app.py'),
                               'dualflow.app.build_demo': ('app.html#build_demo', 'dualflow/app.py'),
                               'dualflow.app.colour_upload': ('app.html#colour_upload', 'dualflow/app.py'),
                               'dualflow.app.complaint': ('app.html#complaint', 'dualflow/app.py'),

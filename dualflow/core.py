@@ -54,6 +54,7 @@ FORMATS = tuple(set(PAGE_ENDINGS.values()))  # no other decoder is let near a st
 def _to_rgb(image):
     "`image` in 8-bit RGB, upright, its transparent parts laid over white paper."
     image = ImageOps.exif_transpose(image)
+    dpi = {k: o for k, o in image.info.items() if k == "dpi"}
     if not image.mode.startswith(("RGB", "P")): image.info.pop("icc_profile", None)  # of greys or inks: it does not fit what comes out
     if image.mode.startswith(("I", "F")):  # 16 bits, 32 bits or floats: Pillow would clip, not scale
         a = np.nan_to_num(np.asarray(image, dtype=np.float64))
@@ -63,13 +64,15 @@ def _to_rgb(image):
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    image = image.convert("RGB")
+    image.info |= dpi
+    return image
 
 def load_page(
     source, # A path, the bytes of a file, a file object, or a PIL image
     max_pixels: int = MAX_PIXELS, # Refuse pictures with more pixels than this
     name: str = None, # What to call it in an error, where `source` has no name
-) -> Image.Image: # 8-bit RGB, upright, alpha laid over white
+) -> Image.Image: # 8-bit RGB, upright, alpha laid over white; `info["dpi"]` as in the file
     "Read a page from whatever a scanner or a phone gives. Raises `PageError`, naming the file and the reason, when it cannot."
     name = name or (str(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None) or "page")
     if not isinstance(source, (str, os.PathLike, bytes, Image.Image)) and not hasattr(source, "read"):
@@ -259,6 +262,7 @@ def save_page(
     "Write a picture atomically. Raises `DualflowError` where that is impossible."
     path = picture_file(path, image.size)
     how = {"quality": 95} if PAGE_ENDINGS[path.suffix.lower()] in LONGEST else {"compress_level": 4}  # lossy, or PNG as `png` has it
+    if all(1 < o < 30000 for o in image.info.get("dpi", (0,))): how["dpi"] = image.info["dpi"]
     with write_aside(path) as aside: image.save(aside, **how)
     return path
 

@@ -35,8 +35,9 @@ def read_mood(
             if not Path(mood).exists(): raise DualflowError(f"mood {mood}: neither {', '.join(MOODS)}, nor a colour, such as tan or '#e0c8a0', nor a picture that is there") from None
     if isinstance(mood, (list, tuple)):
         if len(mood) != 3 or not all(isinstance(o, Integral) and 0 <= o <= 255 for o in mood): raise DualflowError(f"mood {mood}: not (r, g, b), whole numbers of 0..255")
-        mood = Image.new("RGB", (1, 1), tuple(mood))
+        return page_lab(Image.new("RGB", (1, 1), tuple(mood)))[0, 1:, 0, 0]
     lab = page_lab(load_page(mood))
+    if lab[:, 1:].abs().max() < 1: raise PageError(mood if isinstance(mood, (str, Path)) else "mood", "is not in colour; it has no mood to give")
     free = 1 - find_paper(lab[:, :1])
     return (F.avg_pool2d(lab[:, 1:], 2, ceil_mode=True) * free).sum((2, 3))[0] / free.sum() if free.any() else lab[0, 1:].mean((1, 2))
 

@@ -211,6 +211,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
             fused.colour += (1 - paper) * upsample_guided(correct(L, tokens, transmission(L, gate), painted, told, lessons), light)
             fused.colour[:, :1].clamp_(0, 100)
         done = finish_page(fused.colour[whole], gate[..., :h, :w], page_lightness(image).to(self.device))
+        done.info |= {k: o for k, o in image.info.items() if k == "dpi"}  # it prints as large as the original
         mark("fusion")
         return Result(done, seen, regions, gate, primary.colour, secondary, fused, marks)
 

@@ -189,6 +189,11 @@ def test_real_pages_come_closer_to_the_truth(flow, comics, style, gain):
     assert mean("gain_db") > gain and mean("ciede2000") < mean("grey_ciede2000") and mean("colourfulness") > .4
 
 
+def test_a_coloured_page_prints_as_large_as_its_scan(flow, tmp_path):
+    Image.new("L", (64, 96), 200).save(tmp_path / "p.png", dpi=(300, 300))
+    assert round(flow.colorize(tmp_path / "p.png").image.info["dpi"][0]) == 300
+
+
 def test_vivid_is_a_taste(flow):
     chroma = [page_lab(flow.colorize(SAMPLES[0], vivid=v).image)[:, 1:].norm(dim=1).mean() for v in (0, 1, 1.3)]
     assert chroma[0] < .5 < chroma[1] < chroma[2] < 1.5 * chroma[1]

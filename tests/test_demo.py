@@ -115,6 +115,10 @@ def test_pages_to_try_are_those_of_the_checkout():
 def test_a_double_page_is_painted_on_at_full_height(): assert to_paint_on(Image.new("RGB", (2800, 1440))).size == (1400, 720)
 
 
+def test_a_strip_is_painted_on_as_wide_as_a_page():
+    assert [to_paint_on(Image.new("RGB", o)).size for o in ((800, 6000), (400, 12000), (3408, 400))] == [(360, 2700), (137, 4096), (3408, 400)]
+
+
 def test_six_pages_may_be_followed_and_colours_of_its_own_are_named(page, tmp_path):
     with pytest.raises(gr.Error, match="no colours"): colour_upload(page, references=[page] * 6)  # not that they are too many
     draw_page(7, (96, 128)).color.save(tmp_path/"p.png")
@@ -139,8 +143,12 @@ def test_client(url, page, broken, capfd):
     night = client.predict(handle_file(page), .3, None, "🌙", api_name="/colour")[2]
     warmth = lambda file: np.subtract(*np.asarray(Image.open(file)).astype(int).mean((0, 1))[[0, 2]])
     assert warmth(night) < warmth(full) - 15
-    with pytest.raises(AppError): client.predict(handle_file(page), .3, None, "🌋", api_name="/colour")
+    named = client.predict(handle_file(page), .3, mood="night", api_name="/colour")[2]  # and not only by its sign
+    assert Path(named).read_bytes() == Path(night).read_bytes()
+    for wrong in ("🌋", "noon", str(page)):
+        with pytest.raises(AppError): client.predict(handle_file(page), .3, None, wrong, api_name="/colour")
     lots = [np.asarray(Image.open(client.predict(handle_file(page), .3, None, "—", o, api_name="/colour")[2])).astype(int) for o in "—⚀⚁"]
+    assert np.array_equal(lots[2], np.asarray(Image.open(client.predict(handle_file(page), .3, variant=2, api_name="/colour")[2])))
     assert np.array_equal(lots[0], np.asarray(Image.open(full))) and all(np.abs(a - b).mean() > 3 for a, b in ((lots[0], lots[1]), (lots[0], lots[2]), (lots[1], lots[2])))
     capfd.readouterr()
     with pytest.raises(AppError, match="broken.png.*(damaged|cut short)") as e: client.predict(handle_file(broken), .3, api_name="/colour")
@@ -272,6 +280,20 @@ def test_browser_shows_a_message_for_a_broken_file(browser, url, broken):
         toast.get_by_role("button").last.click()  # away with it
         toast.wait_for(state="hidden")
         tab.locator("#colour").click()
+
+
+def test_browser_shows_a_tiff_and_names_what_it_gives(browser, url, page, tmp_path):
+    Image.open(page).save(tmp_path/"scan.TIF", dpi=(300, 300))
+    tab, _ = visit(browser, url, "en-GB")
+    tab.locator("input[type=file]").first.set_input_files(tmp_path/"scan.TIF")
+    tab.wait_for_function("document.querySelector('#page img')?.naturalWidth == 352")  # browsers know no TIFF
+    tab.locator("#colour").click()
+    picture = tab.locator("#fused img").first
+    picture.wait_for(timeout=120_000)
+    tab.wait_for_timeout(1000)
+    names = tab.locator("a[download]").evaluate_all("all => all.map(o => o.download)")
+    assert sorted(set(names)) == ["scan_attention.jpg", "scan_colored.png", "scan_plan.jpg", "scan_primary.jpg", "scan_regions.jpg", "scan_secondary.jpg"]
+    assert round(Image.open(io.BytesIO(tab.request.get(picture.get_attribute("src")).body())).info["dpi"][0]) == 300
 
 
 def test_browser_speaks_french_and_tries_an_example(browser, url):

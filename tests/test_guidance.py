@@ -55,6 +55,8 @@ def test_a_mood_is_a_colour_or_a_picture_of_it(tmp_path):
         with pytest.raises(DualflowError, match=words): read_mood(wrong)
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(DualflowError, match="broken.png"): read_mood(tmp_path / "broken.png")
+    Image.new("L", (40, 30), 120).save(tmp_path / "grey.png")
+    with pytest.raises(DualflowError, match="grey.png: is not in colour"): read_mood(tmp_path / "grey.png")  # the page would come out grey
 
 
 def test_its_own_mood_brings_a_page_closer(flow, page, alone):

@@ -149,3 +149,16 @@ def test_a_profile_of_inks_is_not_kept_with_a_page_in_rgb(tmp_path):
     for mode, kept in (("CMYK", False), ("L", False), ("RGB", True)):
         page = load_page(saved(Image.new(mode, (8, 8)), "JPEG", icc_profile=b"profile"))
         assert ("icc_profile" in page.info) == kept, mode
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "I;16", "P", "RGBA", "CMYK"])
+def test_a_page_prints_as_large_as_its_scan(tmp_path, mode):
+    page = Image.fromarray(GREY.astype(np.uint16)) if mode == "I;16" else Image.fromarray(GREY).convert(mode)
+    page.save(tmp_path / "scan.tif", dpi=(600, 600))
+    for ending in ("png", "jpg", "tif"): assert [round(o) for o in Image.open(save_page(load_page(tmp_path / "scan.tif"), tmp_path / f"page.{ending}")).info["dpi"]] == [600, 600]
+
+
+def test_a_resolution_that_is_none_is_not_kept(tmp_path):
+    for dpi in ((1, 1), (float("nan"),) * 2, (1e9, 1e9)):
+        page = Image.fromarray(GREY); page.info["dpi"] = dpi
+        for ending in ("png", "jpg", "tif"): assert set(Image.open(save_page(page, tmp_path / f"page.{ending}")).info.get("dpi", (1, 1))) == {1}
