@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from dualflow.attention import LOCAL_MAPS, AttentionModel, TokenBlock, colour_detail, detail_share
 from dualflow.colorizers import compose, transmission
 from dualflow.augmentation import scan
-from dualflow.core import into_gamut, load_page, page_lab, page_lightness, working_page, working_size
+from dualflow.core import fit_page, into_gamut, load_page, page_lab, page_lightness, working_page, working_size
 from dualflow.drawing import draw_page
 from dualflow.evaluation import zone_and_borders
 from dualflow.fusion import PAPER, Painted, check_coherence, find_paper, finish_page, flow_along, harmonise, merge_colorizations, settle, straightness, upsample_guided
@@ -184,6 +184,23 @@ def test_dots_are_legible_in_the_end(pitch, angle, h, w, height):
     page, (y, x) = readable_page(L, height)
     assert page.shape[-2] % 32 == page.shape[-1] % 32 == 0 and abs(y / x - h / w) < .02 and page.min() >= 0 and page.max() <= 100
     if height > 700: assert 4.2 < dot_pitch(page[..., :y, :x]) < max(5.5, 1.2 * pitch)
+
+
+def test_dots_are_those_of_a_hundredth_of_the_page_and_the_fine_ones_count():
+    dots = lambda pitch, h=64, w=64: print_lightness(torch.full((1, 1, h, w), 40.), "screentone", pitch).L
+    assert dot_pitch(dots(6.)) == pytest.approx(6, abs=.4) and dot_pitch(dots(12.)) == 0 and dot_pitch(dots(6., 63, 200)) == dot_pitch(dots(6., 200, 63)) == 0
+    assert dot_pitch(torch.cat([dots(3., 64, 128), dots(6., 64, 128)], 3)) == pytest.approx(3, abs=.2)
+    page = torch.full((1, 1, 640, 640), 70.)
+    for x, pitch in ((0, 0), (64, 5)): page[..., :64, x:x + 64] = dots(5.); assert dot_pitch(page) == pytest.approx(pitch, abs=.2)
+    for contrast, pitch in ((.01, 0), (.1, 5)): assert dot_pitch(50 + contrast * (dots(5.) - 50)) == pytest.approx(pitch, abs=.2)
+
+
+def test_a_page_is_enlarged_from_its_own_pixels_if_there_is_room():
+    dots = lambda pitch, h, w: print_lightness(torch.full((1, 1, h, w), 40.), "screentone", pitch).L
+    L = dots(4.5, 900, 640)
+    page, size = readable_page(L, 600)
+    assert size[0] > 700 and torch.equal(page, fit_page(L, size).clamp(0, 100))
+    for o, height, size in ((dots(2.8, 300, 450), 300, (300, 450)), (dots(3., 200, 600), 200, (200, 600)), (dots(2.8, 300, 200), 300, (509, 339))): assert readable_page(o, height)[1] == size  # some are too fine, or too wide
 
 
 def test_what_is_found_on_real_pages_is_paper(comics):
