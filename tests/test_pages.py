@@ -4,7 +4,7 @@ import io, os
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dualflow.core import DualflowError, PageError, load_page, mean_chroma, page_lightness, save_page, write_aside
 from dualflow.drawing import draw_page
@@ -152,6 +152,15 @@ def test_jpegs_are_good_and_yellowed_paper_is_no_colour(tmp_path):
     for paper in ((1, .95, .8), (.95, .85, .6)):
         yellowed = Image.merge("RGB", [page.convert("L").point(lambda v, k=k: int(v * k)) for k in paper])
         assert has_colour(page) and not has_colour(yellowed) and mean_chroma(yellowed) < .5
+    assert has_colour(ImageOps.colorize(page.convert("L"), "navy", "white"))  # blue ink is a colour
+
+
+def test_tensors_become_the_nearest_pixels():
+    import torch
+    from dualflow.core import fit_page, to_image
+    assert to_image(torch.tensor([-1., .5, 2]).view(3, 1, 1)).getpixel((0, 0)) == (0, 128, 255) == to_image(torch.tensor([0, .501, .999]).view(1, 3, 1, 1)).getpixel((0, 0))
+    page = torch.rand(1, 1, 33, 40)
+    assert torch.equal(fit_page(page, (33, 40)), torch.nn.functional.pad(page, (0, 24, 0, 31), mode="replicate"))  # no edge where there is none
 
 
 @pytest.mark.parametrize("top", [255, 1023, 4095, 65535])
