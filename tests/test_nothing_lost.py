@@ -349,6 +349,7 @@ def test_what_a_killed_run_left_goes_a_day_later(tmp_path, small, flow):
     for o in (old, new, other): o.touch()
     (folder := tmp_path/".o[1]-0123abcf.cbz").mkdir()
     for o in (old, other, folder): os.utime(o, (0, 0))
+    os.utime(new, (new.stat().st_mtime - 23 * 3600,) * 2)
     assert run("colorize", "--input", tmp_path/"b[1].cbz", "--output", tmp_path/"o[1].cbz") == 0
     assert not old.exists() and new.exists() and other.exists() and folder.exists()  # what cannot go stays
 
