@@ -61,7 +61,8 @@ def _to_rgb(image):
         tops = (1, 255) if image.mode == "F" else (255, 1023, 4095, 65535)  # 8, 10, 12 or 16 bits were used
         top = next((o for o in tops if a.max() <= o), tops[-1])
         image = Image.fromarray((a.clip(0, top) * (255 / top) + 0.5).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if image.mode == "La": image = image.convert("LA")  # the only mode that Pillow makes of it
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB")

@@ -14,7 +14,7 @@ from dualflow.core import DualflowError, load_page, page_lab, page_lightness
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_dataset
-from dualflow.guidance import Lesson, correct, hint_sheet, known_colour, read_mood, set_mood, take_lesson, to_kin
+from dualflow.guidance import Lesson, correct, hint_sheet, known_colour, read_mood, set_mood, take_lesson, to_kin, to_neighbours
 from dualflow.metrics import colour_accuracy
 from dualflow.pipeline import DualFlow, has_colour
 from dualflow.printing import STYLES, manga_bw
@@ -154,7 +154,7 @@ def test_many_references_share_the_places_to_ask():
     torch.manual_seed(0)
     L, painted, tokens = torch.rand(1, 1, 128, 128) * 100, torch.randn(1, 3, 16, 16) * 20, torch.randn(1, 8, 4, 4)
     nothing, *pages = (take_lesson(L, tokens, painted, torch.randn(1, 4, 16, 16) * 20 * (i > 0)) for i in range(5))
-    shared = to_kin(L, tokens, painted, [nothing, *pages], most=40)
+    shared = to_kin(L, tokens, painted, [nothing, *pages], most=39)
     assert torch.equal(shared, to_kin(L, tokens, painted, [nothing, *(Lesson(o.look[:10], o.off[:10], o.place[:10]) for o in pages)]))
     assert not torch.allclose(shared, to_kin(L, tokens, painted, [nothing, *pages]), atol=.1)
 
@@ -242,6 +242,8 @@ def test_hint_sheets_of_other_kinds(tmp_path):
     for name in ("p.png", "e.png"):
         read = hint_sheet(tmp_path / name, SIZE)
         assert read.mode == "RGBA" and read.size == SIZE and read.getchannel("A").getbbox() == (100, 100, 130, 130), name
+    grey = Image.new("LA", SIZE); grey.putpixel((5, 7), (90, 255))
+    assert hint_sheet(grey, SIZE).getbbox() == (5, 7, 6, 8) and hint_sheet(grey, SIZE).getpixel((5, 7)) == (90, 90, 90, 255)
     with pytest.raises(DualflowError, match="p.png.*page's size"): hint_sheet(tmp_path / "p.png", (10, 10))
     for side in (12_000, 40_000):  # a few bytes that would unpack to gigabytes
         head = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
@@ -295,8 +297,10 @@ def test_ink_keeps_its_lightness_whatever_was_learned():
 
 def test_lessons_are_short_and_points_grow_with_the_page():
     L, tokens, painted = torch.rand(1, 1, 320, 320), torch.rand(1, 8, 10, 10), torch.rand(1, 3, 40, 40)
-    assert len(take_lesson(L, tokens, painted, torch.ones(1, 4, 40, 40)).look) == 1000
+    lesson = take_lesson(L, tokens, painted, torch.ones(1, 4, 40, 40))
+    assert len(lesson.look) == 1000 and lesson.place[:, 0].mean().item() == pytest.approx(.5, abs=.05)  # from all over the page
     assert hint_sheet([(500, 900, (1, 2, 3))], (2000, 3500)).getbbox() == (490, 890, 511, 911)
+    assert hint_sheet([(5, 7, (1, 2, 3))], (20, 20)).getbbox() == (4, 6, 7, 9)
 
 
 def test_a_reference_is_studied_as_the_page_is_coloured(flow, page):
@@ -329,6 +333,17 @@ def test_paint_is_what_covers(flow, page):
 
 def test_moods_are_words():
     assert torch.equal(read_mood("Night"), read_mood("night")) and torch.equal(read_mood("RED"), read_mood("red"))
+    assert torch.equal(read_mood("#d2b48c40"), read_mood("tan"))  # an alpha is none of its colour
+
+
+def test_the_margins_of_a_mood_do_not_count():
+    page = Image.new("RGB", (400, 600), "white"); page.paste("tan", (40, 40, 360, 560))
+    assert torch.allclose(read_mood(page), read_mood("tan"), atol=.3)
+
+
+def test_what_is_half_paper_moves_half_as_far():
+    mood, paper = torch.tensor([10., -20.]), torch.tensor([0., .5, 1]).view(1, 1, 1, 3)
+    assert torch.allclose(set_mood(torch.zeros(1, 3, 1, 3), mood, paper)[0, 1:, 0], torch.tensor([[10., 5, 0], [-20, -10, 0]]))
 
 
 def test_a_reference_has_colours_and_may_be_a_file(tmp_path, flow, page):
@@ -349,9 +364,30 @@ def test_the_smallest_touch_is_taken_at_its_word():
     assert torch.allclose(known[0, :, 0, 0], torch.tensor([60., 10, -20, 1])) and not known[0, :, 1].any()
 
 
-def test_places_are_told_in_page_heights():
-    lesson = take_lesson(torch.rand(1, 1, 128, 64), torch.rand(1, 8, 4, 2), torch.rand(1, 3, 16, 8), torch.ones(1, 4, 16, 8))
-    assert lesson.place.max(0).values.tolist() == [15 / 16, 7 / 16]
+def test_places_are_told_in_page_heights_and_tokens_by_their_length():
+    lesson = take_lesson(torch.rand(1, 1, 128, 64), torch.full((1, 4, 4, 2), 3.), torch.rand(1, 3, 16, 8), torch.ones(1, 4, 16, 8))
+    assert lesson.place.max(0).values.tolist() == [15 / 16, 7 / 16] and torch.allclose(lesson.look[:, 4:], torch.full((128, 4), 5.))  # 3 / (.3 * 2)
+
+
+def test_paint_under_dark_ink_is_as_light_as_it_must_be_and_white_at_most():
+    passes, mask = torch.full((1, 1, 8, 8), .05), torch.ones(1, 1, 8, 8)
+    for L, paint in ((4., 80), (50., 100)): assert known_colour(torch.tensor([L, 0, 0]).view(1, 3, 1, 1).expand(-1, -1, 8, 8), mask, passes, (8, 8))[0, 0, 0, 0].item() == pytest.approx(paint, abs=.01)
+
+
+def test_what_a_place_says_of_another_is_what_the_process_says():
+    "An error of 1 at a place of the same look; and less, if another place an eighth of the page away had none, if the tokens lie 1 apart, or if it is another page."
+    L, tokens, painted = torch.full((1, 1, 8, 8), 50.), torch.zeros(1, 4, 1, 1), torch.zeros(1, 3, 1, 1)
+    one = take_lesson(L, tokens, painted, torch.ones(1, 4, 1, 1))
+    two = Lesson(one.look.repeat(2, 1), torch.tensor([[1., 1, 1], [0, 0, 0]]), torch.tensor([[0., 0], [.125, 0]]))
+    nothing, tokens_apart = take_lesson(L, tokens, painted, torch.zeros(1, 4, 1, 1)), torch.tensor([.6, 0, 0, 0]).view(1, 4, 1, 1)
+    for other, lessons, says in ((tokens, [one], .25 / 1.15), (tokens, [two], .25 / (1.15 + .25 + .85 * np.exp(-1))), (tokens_apart, [one], (.15 + .1 * np.exp(-1)) / 1.15), (tokens, [nothing, one], .25 / 1.6)):
+        assert torch.allclose(to_kin(L, other, painted, lessons), torch.full((1, 3, 1, 1), says), atol=1e-4)
+
+
+def test_a_hint_fades_with_the_square_of_the_height():
+    known = torch.tensor([1., 0]).view(1, 1, 2, 1)
+    here, beside = to_neighbours(torch.full((1, 1, 2, 1), 50.), known, known).flatten().tolist()
+    assert here == pytest.approx(1, abs=.01) and beside / here == pytest.approx(1 / (1 + .8 / 4), abs=1e-3)
 
 
 def test_prints_are_compared_at_the_size_at_which_they_are_seen(flow, page, monkeypatch):

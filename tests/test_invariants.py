@@ -9,10 +9,10 @@ from hypothesis import given, settings, strategies as st
 from dualflow.attention import LOCAL_MAPS, AttentionModel, TokenBlock, colour_detail, detail_share
 from dualflow.colorizers import compose, transmission
 from dualflow.augmentation import scan
-from dualflow.core import grey_image, into_gamut, load_page, page_lab, page_lightness, working_page, working_size
+from dualflow.core import fit_page, grey_image, into_gamut, load_page, page_lab, page_lightness, working_page, working_size
 from dualflow.drawing import draw_page
 from dualflow.evaluation import zone_and_borders
-from dualflow.fusion import PAPER, Painted, check_coherence, find_paper, finish_page, flow_along, harmonise, merge_colorizations, settle, straightness, upsample_guided
+from dualflow.fusion import PAPER, Painted, check_coherence, find_paper, finish_page, flow_along, harmonise, lightest_paint, merge_colorizations, protect_paper, settle, straightness, upsample_guided
 from dualflow.metrics import bleed, colour_accuracy, colourfulness, palette_distance, paper_tint, seam_index, seconds
 from dualflow.printing import STYLES, dot_pitch, print_lightness, readable_page, tone_dots, white_paper
 from dualflow.splitting import Region, cut_patches, feather
@@ -208,6 +208,23 @@ def test_dots_are_legible_in_the_end(pitch, angle, h, w, height):
     if height > 700: assert 4.2 < dot_pitch(page[..., :y, :x]) < max(5.5, 1.2 * pitch)
 
 
+def test_dots_are_those_of_a_hundredth_of_the_page_and_the_fine_ones_count():
+    dots = lambda pitch, h=64, w=64: print_lightness(torch.full((1, 1, h, w), 40.), "screentone", pitch).L
+    assert dot_pitch(dots(6.)) == pytest.approx(6, abs=.4) and dot_pitch(dots(12.)) == 0 and dot_pitch(dots(6., 63, 200)) == dot_pitch(dots(6., 200, 63)) == 0
+    assert dot_pitch(torch.cat([dots(3., 64, 128), dots(6., 64, 128)], 3)) == pytest.approx(3, abs=.2)
+    page = torch.full((1, 1, 640, 640), 70.)
+    for x, pitch in ((0, 0), (64, 5)): page[..., :64, x:x + 64] = dots(5.); assert dot_pitch(page) == pytest.approx(pitch, abs=.2)
+    for contrast, pitch in ((.01, 0), (.1, 5)): assert dot_pitch(50 + contrast * (dots(5.) - 50)) == pytest.approx(pitch, abs=.2)
+
+
+def test_a_page_is_enlarged_from_its_own_pixels_if_there_is_room():
+    dots = lambda pitch, h, w: print_lightness(torch.full((1, 1, h, w), 40.), "screentone", pitch).L
+    L = dots(4.5, 900, 640)
+    page, size = readable_page(L, 600)
+    assert size[0] > 700 and torch.equal(page, fit_page(L, size).clamp(0, 100))
+    for o, height, size in ((dots(2.8, 300, 450), 300, (300, 450)), (dots(3., 200, 600), 200, (200, 600)), (dots(2.8, 300, 200), 300, (509, 339))): assert readable_page(o, height)[1] == size  # some are too fine, or too wide
+
+
 def test_what_is_found_on_real_pages_is_paper(comics):
     found = 0
     for file in sorted(o for o in (comics / "val").rglob("*") if o.suffix in (".jpg", ".png", ".webp"))[::5]:
@@ -259,6 +276,26 @@ def test_a_fused_page_stays_light_and_says_where_it_was_moved():
     fused = merge_colorizations(Painted(patch, [(0, 0)], torch.full((1, 1, 128, 128), 100.)), torch.tensor([100., 0, 0]).view(1, 3, 1, 1).expand(-1, -1, 32, 32))
     assert fused.offsets[0, 0] > 20 and 0 <= fused.colour[:, 0].min() and fused.colour[:, 0].max() <= 100
     assert fused.moved[0, 0, 40, 40] == pytest.approx(fused.offsets.norm().item()) and fused.moved[0, 0, 40, 95] < .2 * fused.moved[0, 0, 40, 40]
+
+
+def test_paper_loses_its_faint_colour_by_degrees():
+    for L, chroma, left in ((85, 3, 1), (90, 3, .5), (95, 3, 0), (90, 14, 1), (95, 9.5, .5), (97.5, 9.5 * 4.5, .5), (99, 14 * 8, 1), (99, 5 * 8, 0)):
+        assert protect_paper(torch.tensor([L, 0., chroma]).view(1, 3, 1, 1))[0, :, 0, 0].tolist() == pytest.approx([L, 0, left * chroma], abs=1e-3), (L, chroma)
+    tint = torch.tensor([100., 4, 0]).view(1, 3, 1, 1).expand(-1, -1, 64, 64)
+    for ink, left in ((50., 4), (100., 0)): assert torch.allclose(settle(tint, torch.full((1, 1, 64, 64), ink))[:, 1], torch.full((1, 64, 64), float(left)), atol=.01)  # paint under grey is no paper
+
+
+def test_no_paint_is_lighter_than_what_was_printed():
+    flat = lambda value, size=64: torch.full((1, 1, size, size), value)
+    for L, light, paint in ((50., 1., 50), (50., .5, 100), (30., .5, 60), (.05, .001, 5)): assert torch.allclose(lightest_paint(flat(L), flat(light)), flat(float(paint), 32), atol=.01)
+    fused = merge_colorizations(Painted(torch.full((1, 3, 64, 64), 60.), [(0, 0)], flat(100.), lightest=flat(40.)), torch.full((1, 3, 16, 16), 60.))
+    assert torch.equal(fused.colour[:, :1], flat(40.)) and fused.colour[:, 1:].min() > 59
+
+
+def test_a_patch_is_compared_along_all_of_its_rim():
+    for side in ((slice(12, 28), slice(12)), (slice(12, 28), slice(28, None)), (slice(12), slice(12, 28)), (slice(28, None), slice(12, 28))):
+        patch = torch.zeros(1, 3, 40, 40); patch[(0, 1, *side)] = 10
+        assert harmonise(patch, [(0, 0)], torch.zeros(1, 3, 40, 40))[0, 1].item() == pytest.approx(-10 * 16 * 12 / (40**2 - 16**2), abs=1e-3)
 
 
 def test_white_stays_white_beside_a_colour():
@@ -355,12 +392,16 @@ def test_a_report_counts_what_it_says():
     weight[..., 4:6], weight[..., 6:], colour[:, 1, :, 5:] = .4, 1, 8
     moved[..., 6:8], moved[..., 8:] = .5, 3
     assert check_coherence(colour, weight, moved) == pytest.approx({"seam": 4, "offset": 1.75, "harmonised": .2, "primary_share": .4})
+    assert check_coherence(colour, 0 * weight, moved)["offset"] == check_coherence(colour, 0 * weight + .4, moved)["seam"] == 0  # no patch; nothing but a border
 
 
 def test_patches_that_agree_with_each_other_and_the_page_leave_no_trace():
     plain = torch.tensor([60., 20, 10]).view(1, 3, 1, 1)
     fused = merge_colorizations(Painted(plain.expand(2, -1, 96, 96), [(0, 0), (0, 40)], torch.full((1, 1, 128, 160), 100.)), plain.expand(-1, -1, 32, 40))
     assert (fused.colour - plain).abs().max() < .1 and fused.moved.max() < .1
+    assert fused.weight[0, 0, 48, 44] == 1 > fused.weight[0, 0, 48, 134]  # where one patch begins, another is whole
+    apart = merge_colorizations(Painted(plain.expand(1, -1, 96, 96), [(0, 0)], torch.full((1, 1, 128, 160), 100.)), (plain - torch.tensor([0., 3, 4]).view(1, 3, 1, 1)).expand(-1, -1, 32, 40))
+    assert apart.moved.max().item() == pytest.approx(5, abs=1e-3)
 
 
 def test_a_patch_fades_where_the_page_goes_on_and_nowhere_else():

@@ -103,7 +103,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path, small):
 
 def test_what_a_book_says_of_itself_comes_along(tmp_path, small, flow):
     data = io.BytesIO(); small[0].convert("L").save(data, "PNG")
-    with zipfile.ZipFile(tmp_path/"book.cbz", "w") as z: z.writestr("p/01.png", data.getvalue()); z.writestr("ComicInfo.xml", "<ComicInfo/>"); z.writestr("old/ComicInfo.xml", "<Other/>")
+    with zipfile.ZipFile(tmp_path/"book.cbz", "w") as z: z.writestr("__MACOSX/ComicInfo.xml", "<Mac/>"); z.writestr("p/01.png", data.getvalue()); z.writestr("ComicInfo.xml", "<ComicInfo/>"); z.writestr("old/ComicInfo.xml", "<Other/>")
     assert run("colorize", "--input", tmp_path/"book.cbz", "--output", tmp_path/"out.cbz") == 0
     with zipfile.ZipFile(tmp_path/"out.cbz") as z: assert z.namelist() == ["p/01.png", "ComicInfo.xml"] and z.read("ComicInfo.xml") == b"<ComicInfo/>"
 
@@ -241,8 +241,8 @@ def test_places_are_apart_on_every_disk():
     "Also on one that does not tell A from a, or takes 255 bytes a name."
     places = place_pages([Source(Path("b.cbz"), o) for o in ("a.png", "A.webp", "é" * 200 + ".png")], Path("b.cbz"))
     assert len({str(o).casefold() for o in places}) == 3 and all(len(o.name.encode()) < 240 for o in places)
-    names = ["To be continued... /1*.png", "a|<b>/c.d./CON.png", "nul/Aux.x.png", "com1.PNG", "lpt/concert.png", "..../\t. .png"]  # as Windows does not write them
-    assert [o.as_posix() for o in place_pages([Source(Path("b.cbz"), o) for o in names], Path("b.cbz"))] == ["To be continued/1_.png", "a__b_/c.d/_CON.png", "_nul/_Aux.x.png", "_com1.png", "lpt/concert.png", "_.png"]
+    names = ["To be continued... /1*.png", "a|<b>/c.d./CON.png", "nul/Aux.x.png", "com1.PNG", "lpt/concert.png", "..../\t. .png", " .png"]  # as Windows does not write them
+    assert [o.as_posix() for o in place_pages([Source(Path("b.cbz"), o) for o in names], Path("b.cbz"))] == ["To be continued/1_.png", "a__b_/c.d/_CON.png", "_nul/_Aux.x.png", "_com1.png", "lpt/concert.png", "_.png", "page.png"]
 
 
 def test_a_protected_output_stays(tmp_path, monkeypatch):
@@ -361,9 +361,11 @@ def test_what_a_killed_run_left_goes_a_day_later(tmp_path, small, flow):
     with zipfile.ZipFile(tmp_path/"b[1].cbz", "w") as z: z.writestr("01.png", data.getvalue())
     old, new, other = (tmp_path/o for o in (".o[1]-0123abcd.cbz", ".o[1]-0123abce.cbz", ".o1-0123abcd.cbz"))
     for o in (old, new, other): o.touch()
-    for o in (old, other): os.utime(o, (0, 0))
+    (folder := tmp_path/".o[1]-0123abcf.cbz").mkdir()
+    for o in (old, other, folder): os.utime(o, (0, 0))
+    os.utime(new, (new.stat().st_mtime - 23 * 3600,) * 2)
     assert run("colorize", "--input", tmp_path/"b[1].cbz", "--output", tmp_path/"o[1].cbz") == 0
-    assert not old.exists() and new.exists() and other.exists()
+    assert not old.exists() and new.exists() and other.exists() and folder.exists()  # what cannot go stays
 
 
 def test_an_option_that_is_empty_is_told(tmp_path, capsys):
@@ -430,10 +432,31 @@ def test_a_book_of_pages_that_are_none_is_not_written(tmp_path):
     assert [o.name for o in tmp_path.iterdir()] == ["b.cbz"]
 
 
+def test_a_book_is_bound_in_the_order_in_which_it_is_read_and_of_its_own_pages(tmp_path, small):
+    "Not of what an earlier run left; under any name that a disk takes."
+    data = io.BytesIO(); small[0].save(data, "PNG")
+    with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z: z.writestr("10.png", data.getvalue()); z.writestr("2.png", data.getvalue()); z.writestr("3.png", b"torn")
+    for name in ("out.cbz", "x" * 250 + ".cbz"):
+        save_page(small[1], tmp_path/f".{name[:200]}.pages"/"3.png"); (left := tmp_path/f".{name[:-4][:60]}-0123abcd.cbz").touch(); os.utime(left, (0, 0))
+        told = []
+        assert colour_book(None, list_archive(tmp_path/"b.cbz"), tmp_path/"b.cbz", tmp_path/name, on_error=told.append) == (2, 1) and "3.png" in str(told[0])  # in colour: nothing to do
+        assert not left.exists()
+        with zipfile.ZipFile(tmp_path/name) as z: assert z.namelist() == ["2.png", "10.png"] and {o.compress_type for o in z.infolist()} == {zipfile.ZIP_STORED}
+
+
 def test_a_page_too_long_for_its_format_is_told_before_it_is_coloured(tmp_path):
     page = grey(tmp_path/"p.png", Image.new("L", (2, 16384)))
     told = []
     assert colour_book(None, find_pages(page), page, tmp_path/"o.webp", on_error=told.append) == (0, 1) and "end the name in .png" in str(told[0])
+
+
+def test_a_folder_of_pages_becomes_a_folder_that_can_be_written(tmp_path, small, monkeypatch):
+    pages = [Source(grey(tmp_path/"in"/"1.png", small[0]))]
+    with pytest.raises(DualflowError, match="must be a folder"): check_output(tmp_path/"in", tmp_path/"out.cbz", pages)
+    check_output(tmp_path/"in", tmp_path/"deep"/"out", pages)
+    assert (tmp_path/"deep"/"out").is_dir()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(DualflowError, match="out: cannot be written .no permission.*another folder"): check_output(tmp_path/"in", tmp_path/"out", pages)
 
 
 def test_an_output_that_is_the_input_by_another_name_is_refused(tmp_path, small):

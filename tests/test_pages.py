@@ -4,7 +4,7 @@ import io, os
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dualflow.core import DualflowError, PageError, load_page, mean_chroma, page_lightness, save_page, write_aside
 from dualflow.drawing import draw_page
@@ -57,6 +57,7 @@ def test_alpha_lies_over_white():
     clear.putpixel((3, 3), (10, 20, 30, 255))
     page = load_page(saved(clear, "PNG"))
     assert page.getpixel((0, 0)) == (255, 255, 255) and page.getpixel((3, 3)) == (10, 20, 30)
+    for mode in ("RGBa", "La"): assert load_page(clear.convert("LA" if mode == "La" else "RGBA").convert(mode)).getpixel((0, 0)) == (255, 255, 255)  # premultiplied
     marked = Image.fromarray(GREY).convert("P"); marked.info["transparency"] = 0
     assert load_page(saved(marked, "PNG", transparency=0)).getpixel((0, 0)) == (255, 255, 255)
 
@@ -83,6 +84,18 @@ def test_missing_folder_and_too_large(tmp_path):
     with pytest.raises(PageError, match="no such file"): load_page(tmp_path / "nothing.png")
     with pytest.raises(PageError, match="folder"): load_page(tmp_path)
     with pytest.raises(PageError, match="limit"): load_page(Image.fromarray(GREY), max_pixels=1000)
+    assert load_page(Image.fromarray(GREY), max_pixels=GREY.size).size == (64, 48)
+
+
+def test_a_phone_s_picture_with_its_preview_is_one_page_and_names_are_told(monkeypatch):
+    data = saved(Image.fromarray(GREY).convert("RGB"), "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))])
+    assert load_page(data).size == (64, 48)
+    file = io.BytesIO(data[:300]); file.name = "p7.jpg"
+    with pytest.raises(PageError, match="^p7.jpg: "): load_page(file)
+    with pytest.raises(PageError, match="^mine: "): load_page("p7.jpg", name="mine")
+    def locked(*args, **options): raise PermissionError
+    monkeypatch.setattr(Image, "open", locked)
+    with pytest.raises(PageError, match="no permission"): load_page("p7.jpg")
 
 
 def test_a_bomb_is_refused_before_it_is_decoded():
@@ -127,7 +140,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     for name in ("p.xyz", "p.psd", "p.ico"):  # Pillow knows the last two, but cannot write one, and shrinks pages for the other
         with pytest.raises(DualflowError, match="format"): save_page(Image.new("RGB", (4, 4)), tmp_path / name)
     (tmp_path / "blocked").write_text("a file where a folder should be")
-    with pytest.raises(DualflowError, match="cannot be written"): save_page(Image.new("RGB", (4, 4)), tmp_path / "blocked" / "p.png")
+    with pytest.raises(DualflowError, match="cannot be written .*make room"): save_page(Image.new("RGB", (4, 4)), tmp_path / "blocked" / "p.png")
+    with pytest.raises(DualflowError, match="cannot be written .*another format"): save_page(Image.new("CMYK", (4, 4)), tmp_path / "p.png")
+    assert save_page(Image.new("RGB", (4, 4)), tmp_path / "P.PNG").is_file()
 
 
 def test_jpegs_are_good_and_yellowed_paper_is_no_colour(tmp_path):
@@ -137,6 +152,15 @@ def test_jpegs_are_good_and_yellowed_paper_is_no_colour(tmp_path):
     for paper in ((1, .95, .8), (.95, .85, .6)):
         yellowed = Image.merge("RGB", [page.convert("L").point(lambda v, k=k: int(v * k)) for k in paper])
         assert has_colour(page) and not has_colour(yellowed) and mean_chroma(yellowed) < .5
+    assert has_colour(ImageOps.colorize(page.convert("L"), "navy", "white"))  # blue ink is a colour
+
+
+def test_tensors_become_the_nearest_pixels():
+    import torch
+    from dualflow.core import fit_page, to_image
+    assert to_image(torch.tensor([-1., .5, 2]).view(3, 1, 1)).getpixel((0, 0)) == (0, 128, 255) == to_image(torch.tensor([0, .501, .999]).view(1, 3, 1, 1)).getpixel((0, 0))
+    page = torch.rand(1, 1, 33, 40)
+    assert torch.equal(fit_page(page, (33, 40)), torch.nn.functional.pad(page, (0, 24, 0, 31), mode="replicate"))  # no edge where there is none
 
 
 @pytest.mark.parametrize("top", [255, 1023, 4095, 65535])
@@ -146,8 +170,8 @@ def test_deep_pages_use_the_bits_they_have(top):
 
 
 def test_a_profile_of_inks_is_not_kept_with_a_page_in_rgb(tmp_path):
-    for mode, kept in (("CMYK", False), ("L", False), ("RGB", True)):
-        page = load_page(saved(Image.new(mode, (8, 8)), "JPEG", icc_profile=b"profile"))
+    for mode, kept in (("CMYK", False), ("L", False), ("RGB", True), ("P", True)):
+        page = load_page(saved(Image.new(mode, (8, 8)), "PNG" if mode == "P" else "JPEG", icc_profile=b"profile"))
         assert ("icc_profile" in page.info) == kept, mode
 
 

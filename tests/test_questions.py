@@ -126,6 +126,12 @@ def test_no_place_is_asked_about_twice_and_paper_is_apart():
     guide, weight, _ = as_places(page)
     assert (guide.flatten()[weight == 0] == -50).all() and (weight == 0).any() and guide.flatten()[weight > .9].min() > 0
     assert as_places(torch.rand(1, 1, 3000, 800) * 100)[0].numel() < 1700 and as_places(torch.full((1, 1, 8, 8), 50.))[2] == [(4, 4)]
+    assert as_places(torch.rand(1, 1, 400, 360) * 100)[0].numel() < 1500
+    page = torch.full((1, 1, 300, 200), 100.); page[..., 20:-20, 20:-20] = 0; page[..., 23:-23, 23:-23] = 60
+    assert as_places(page)[0][0, 0, 18, :4].tolist() == [-50, -50, -50, 60]  # the third is half paper
+
+
+def test_what_pads_a_page_is_not_asked_about(): assert len(places_to_ask(Image.new("L", (33, 41), 128), 99)) == 5 * 6
 
 
 def test_a_place_counts_from_a_half_on_and_errors_fade_with_the_height_of_the_page():
