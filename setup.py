@@ -12,6 +12,7 @@ setup(
     version=facts["version"], license_expression=facts["license"], author=facts["author"], keywords=facts["keywords"].split(),
     packages=find_packages(include=["dualflow", "dualflow.*"]),
     package_data={"dualflow": ["weights/*"]},
+    exclude_package_data={"dualflow": ["*.pyi"]},  # Gradio writes one beside a module that makes a component
     install_requires=lines("requirements"),
     extras_require={o: lines(f"{o}_requirements") for o in ("dev", "demo", "notebooks", "docs", "training")},
     entry_points={"console_scripts": lines("console_scripts"), "nbdev": ["dualflow=dualflow._modidx:d"]},

@@ -11,8 +11,15 @@ __all__ = ['Share', 'together', 'from_first']
 from contextlib import contextmanager
 
 import torch.distributed
-from fastai.distributed import DistributedDL
 from fastai.learner import Learner
+
+from .core import DualflowError
+
+try: import accelerate  # fastai names it without asking whether it is there
+except ModuleNotFoundError as e:
+    if e.name != "accelerate": raise
+    raise DualflowError("several processes need accelerate; install it with: pip install 'dualflow[training]'") from None
+from fastai.distributed import DistributedDL
 
 # %% ../nbs/06a_distributed.ipynb #10f745ea
 class Share(DistributedDL):

@@ -100,3 +100,10 @@ def test_two_processes_share_a_chapter(pages, tmp_path):
     with zipfile.ZipFile(tmp_path / "bad.cbz", "w") as z: z.writestr("p1.png", b"no page")  # nothing to write: both say so, neither waits for the other
     codes, out, err = launch(2, "-c", colorize, "--input", tmp_path / "bad.cbz", "--output", tmp_path / "none.cbz", "--weights", tmp_path / "weights")
     assert codes == [1, 1] and "no page could be coloured" in err[0] and "Traceback" not in err[0] + err[1] and not (tmp_path / "none.cbz").exists()
+
+
+def test_without_the_extra(pages):
+    "Several processes need accelerate, and say so before anything is trained."
+    code = "import sys; sys.modules['accelerate'] = None; from dualflow import cli; sys.exit(cli.train_attention(sys.argv[1:]))"
+    codes, _, said = launch(2, "-c", code, "--dataset_dir", pages / "dataset", "--preset", "nano")
+    assert codes == [1, 1] and all(o.splitlines()[-1] == "error: several processes need accelerate; install it with: pip install 'dualflow[training]'" for o in said), said
