@@ -88,7 +88,7 @@ class Source:
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED): raise PageError(self.label, "is packed in a way that cannot be unpacked in bounds; pack it again as an ordinary zip")
                 with z.open(info) as o: return o.read(info.file_size + 1)  # a header may lie: what is unpacked is bounded by what it says
         except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, KeyError, ValueError, zlib.error) as e:
-            raise PageError(self.label, f"cannot be read ({e}); copy it again from where it came") from None
+            raise PageError(self.label, f"cannot be read ({getattr(e, 'strerror', None) or e}); copy it again from where it came") from None
     def stamp(self) -> str:
         "SHA-256 of what the page is made of. A PDF is not rendered for it."
         if not self.in_pdf: return hashlib.sha256(self.read()).hexdigest()

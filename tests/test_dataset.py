@@ -249,6 +249,16 @@ def test_bad_pages_are_left_out_and_the_rest_is_done(mine, tmp_path):
     assert not kinds(validate_dataset(tmp_path / "d"), "error", "note")
 
 
+def test_a_page_left_out_is_told_with_its_file(mine, tmp_path, capsys):
+    (mine / "ch/torn.jpg").write_bytes(b"\xff\xd8\xff"); (mine / "ch/gone.png").symlink_to("nowhere")
+    assert cli.create_dataset(["--source_dir", str(mine), "--target_dir", str(tmp_path / "d")]) == 1
+    said = capsys.readouterr().err
+    assert f"{mine / 'ch/torn.jpg'}: left out, not a picture" in said and "gone.png: left out, cannot be read (No such file or directory); copy" in said
+
+
+def test_what_takes_long_gives_a_sign_of_life(): assert cli._now_and_then(0)() and not cli._now_and_then(60)()
+
+
 def test_an_archive_may_not_promise_the_moon(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "big.cbz", "w", zipfile.ZIP_DEFLATED) as z: z.writestr("p.png", bytes(3_000_000))
     monkeypatch.setattr("dualflow.sources.MAX_BYTES", 1_000_000)
