@@ -217,6 +217,7 @@ def validate_dataset(dataset_dir, as_json, fix, prune):
         widths = [max(len(o[k]) for o in rows) for k in range(4)]
         for row in rows if problems else (): print("  ".join(f"{o:{w}}" for o, w in zip(row, widths)) + "  " + row[4])
         print(f"{len(problems)} problems: " + ", ".join(f"{sum(o['severity'] == k for o in problems)} {k}s" for k in ("error", "warning", "note")))
+        if any(o["severity"] == "error" for o in problems): print("what is missing, damaged or changed is made again by dualflow-create-dataset, of the pages it came from")
     return 1 if any(o["severity"] == "error" for o in problems) else 0
 
 @command(DATASET, opt("--target_dir", required=True, help="folder for the shards; an interrupted run goes on where it stopped"),

@@ -256,6 +256,12 @@ def test_a_page_left_out_is_told_with_its_file(mine, tmp_path, capsys):
     assert f"{mine / 'ch/torn.jpg'}: left out, not a picture" in said and "gone.png: left out, cannot be read (No such file or directory); copy" in said
 
 
+def test_a_page_that_may_not_be_read_is_told_so(mine, monkeypatch):
+    def denied(self): raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(PageError, match="p0.png: no permission to read it; allow that"): find_pages(mine)[0].read()
+
+
 def test_what_takes_long_gives_a_sign_of_life(): assert cli._now_and_then(0)() and not cli._now_and_then(60)()
 
 
@@ -392,6 +398,7 @@ def test_what_cannot_be_mended_hinders_nothing(data, capsys):
     assert cli.validate_dataset(["--dataset_dir", str(data), "--fix"]) == 1
     out = capsys.readouterr()
     assert half(data, "bw", 1).is_file() and ("ch__p1", "missing") not in kinds(validate_dataset(data)) and not out.err
+    assert out.out.endswith("made again by dualflow-create-dataset, of the pages it came from\n")
     for o in (data / "source/color").iterdir(): o.unlink()
     assert ("ch__p1", "missing") in kinds(validate_dataset(data), "error")  # not a single page is left to be compared with another
 
