@@ -6,10 +6,9 @@ import torch
 from PIL import Image
 
 from dualflow import evaluation
-from dualflow.core import grey_image, page_lab, page_lightness, save_page
+from dualflow.core import DualflowError, grey_image, page_lab, page_lightness, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
-from dualflow.core import DualflowError
 from dualflow.evaluation import compare_guidance, evaluate_dataset, evaluate_page, format_table, table_file, true_hints
 from dualflow.metrics import palette_distance
 from dualflow.printing import manga_bw
