@@ -142,6 +142,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                               'dualflow.cli._line': ('cli.html#_line', 'dualflow/cli.py'),
                               'dualflow.cli._load_flow': ('cli.html#_load_flow', 'dualflow/cli.py'),
                               'dualflow.cli._message': ('cli.html#_message', 'dualflow/cli.py'),
+                              'dualflow.cli._now_and_then': ('cli.html#_now_and_then', 'dualflow/cli.py'),
                               'dualflow.cli._progress': ('cli.html#_progress', 'dualflow/cli.py'),
                               'dualflow.cli._say': ('cli.html#_say', 'dualflow/cli.py'),
                               'dualflow.cli._train': ('cli.html#_train', 'dualflow/cli.py'),

@@ -11,7 +11,7 @@ __all__ = ['STYLES', 'DATASET', 'WEIGHTS', 'BUDGET', 'VIVID', 'VARIANT', 'REFERE
            'evaluate', 'bench', 'demo']
 
 # %% ../nbs/10_cli.ipynb #c4ddb70b
-import argparse, json, os, re, signal, sys, threading, warnings
+import argparse, json, os, re, signal, sys, threading, time, warnings
 from pathlib import Path
 
 # %% ../nbs/10_cli.ipynb #6d9d53f3
@@ -72,7 +72,7 @@ def opt(*names, **keywords): return names, {"help": " ", **keywords}  # argparse
 def between(low, high, kind=float):
     "A type of option: numbers from `low` to `high`."
     def number(text):
-        if not low <= (x := kind(text)) <= high: raise argparse.ArgumentTypeError(f"{x} is not between {low} and {high}")
+        if not low <= (x := kind(text)) <= high: raise argparse.ArgumentTypeError(f"{x} is less than {low}" if x < low else f"{x} is not between {low} and {high}")
         return x
     return number
 
@@ -92,6 +92,16 @@ RANK, WORLD = map(int, (os.environ["RANK"], os.environ["WORLD_SIZE"]) if all(map
 def _say(number, total, name, text): print(f"[{number}/{total}] {_line(name)}: {text}", flush=True)
 
 def _progress(number, total, name): print(f"\r[{number}/{total}] {_line(name):40.40}", end="", file=sys.stderr, flush=True)
+
+def _now_and_then(seconds=10):
+    "A function that says yes at most once in so many seconds: a sign of life for what takes long."
+    last = time.monotonic()
+    def is_time():
+        nonlocal last
+        if time.monotonic() - last < seconds: return False
+        last = time.monotonic()
+        return True
+    return is_time
 
 def _load_flow(weights):
     "The colorizer, and a word about it on screen."
@@ -174,9 +184,10 @@ def create_dataset(source_dir, target_dir, style):
     if (Path(target_dir)/INDEX).is_file(): raise DualflowError(f"{target_dir}: holds shards, which would hide new pages from training; name another folder")
     def on_found(o):
         print(f"found {o['pages']} pages in {o['folders']} folders and {o['archives']} archives: {o['pairs']} pairs by name, {o['color_alone']} pages without a B/W half (it is made), {o['bw_alone']} B/W alone", flush=True)
+    is_time = _now_and_then()
     def on_page(i, n, name, what, note):
         if what in ("aligned", "left out"): print(f"[{i}/{n}] {_line(name)}: {what}, {_line(note)}", file=sys.stderr if what == "left out" else sys.stdout, flush=True)
-        elif i % 50 == 0 or i == n: print(f"[{i}/{n}]", flush=True)
+        elif is_time() or i == n: print(f"[{i}/{n}]", flush=True)
     info = dataset.create_dataset(source_dir, target_dir, style, on_page, on_found)
     in_pages = len(info["left_out"]) - info["done"].get("left out", 0)
     for o in info["left_out"][:in_pages]: print(_line(f"{o['page']}: left out, {o['reason']}"), file=sys.stderr)
@@ -206,6 +217,7 @@ def validate_dataset(dataset_dir, as_json, fix, prune):
         widths = [max(len(o[k]) for o in rows) for k in range(4)]
         for row in rows if problems else (): print("  ".join(f"{o:{w}}" for o, w in zip(row, widths)) + "  " + row[4])
         print(f"{len(problems)} problems: " + ", ".join(f"{sum(o['severity'] == k for o in problems)} {k}s" for k in ("error", "warning", "note")))
+        if any(o["severity"] == "error" for o in problems): print("what is missing, damaged or changed is made again by dualflow-create-dataset, of the pages it came from")
     return 1 if any(o["severity"] == "error" for o in problems) else 0
 
 @command(DATASET, opt("--target_dir", required=True, help="folder for the shards; an interrupted run goes on where it stopped"),
@@ -214,9 +226,10 @@ def validate_dataset(dataset_dir, as_json, fix, prune):
 def shard_dataset(dataset_dir, target_dir, shard_mb, quality):
     "Pack a dataset into shards, to stream more pages than fit in memory."
     from dualflow import streaming
+    is_time = _now_and_then()
     def on_page(i, n, name, trouble):
         if trouble: print(f"[{i}/{n}] {name}: left out, {trouble}", file=sys.stderr)
-        elif i % 50 == 0 or i == n: print(f"[{i}/{n}]", flush=True)
+        elif is_time() or i == n: print(f"[{i}/{n}]", flush=True)
     index = streaming.shard_dataset(dataset_dir, target_dir, shard_mb, quality, on_page)
     pages = {split: sum(o["pages"] for o in index["shards"] if o["split"] == split) for split in ("train", "valid")}
     print(f"{pages['train']} pages to train on and {pages['valid']} to validate, in {len(index['shards'])} shards, {len(index['left_out'])} left out; {target_dir}")

@@ -9,7 +9,7 @@ __all__ = ['SEPIA', 'COLUMNS', 'zone_and_borders', 'tinted', 'own_tint', 'evalua
            'table_file', 'save_rows', 'picture_sheet', 'true_hints', 'compare_guidance', 'bench_page']
 
 # %% ../nbs/08a_evaluation.ipynb #b12c9531
-import csv, json
+import csv, json, os
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
@@ -138,10 +138,11 @@ def format_table(rows: list[dict]) -> str: # As markdown
 def table_file(
     path, # Where a table shall be
 ) -> Path: # `path`
-    "Raise `DualflowError` if the ending is not that of a table, or no folder can be there."
+    "Raise `DualflowError` if the ending is not that of a table, or nothing can be written there."
     path = Path(path)
     if path.suffix not in (".json", ".csv"): raise DualflowError(f"{path}: end the name in .json or .csv")
     if not (over := next(o for o in path.absolute().parents if o.exists())).is_dir(): raise DualflowError(f"{path}: {over} is a file, not a folder; choose another place")
+    if not os.access(over, os.W_OK): raise DualflowError(f"{path}: {over} is protected from writing; choose another place")
     return path
 
 def save_rows(

@@ -87,8 +87,9 @@ class Source:
                 if info.flag_bits & 1: raise PageError(self.label, "is encrypted; take the archive's password off")
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED): raise PageError(self.label, "is packed in a way that cannot be unpacked in bounds; pack it again as an ordinary zip")
                 with z.open(info) as o: return o.read(info.file_size + 1)  # a header may lie: what is unpacked is bounded by what it says
+        except PermissionError: raise PageError(self.label, "no permission to read it; allow that, or take it away") from None
         except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, KeyError, ValueError, zlib.error) as e:
-            raise PageError(self.label, f"cannot be read ({e}); copy it again from where it came") from None
+            raise PageError(self.label, f"cannot be read ({getattr(e, 'strerror', None) or e}); copy it again from where it came") from None
     def stamp(self) -> str:
         "SHA-256 of what the page is made of. A PDF is not rendered for it."
         if not self.in_pdf: return hashlib.sha256(self.read()).hexdigest()
@@ -133,7 +134,7 @@ def list_archive(
 def _files(folder, on_error, above=()):
     "What lies in a folder and below, links followed, but never in a circle."
     try: found = [(o, o.is_dir()) for o in folder.iterdir() if not _hidden(o.name)]
-    except OSError as e: return on_error(PageError(folder, f"cannot be read ({e.strerror or e})"))
+    except OSError as e: return on_error(PageError(folder, f"cannot be read ({e.strerror or e}); allow that, or take it away"))
     for o, is_folder in found:
         if o.is_file() or o.is_symlink() and not is_folder: yield o
         elif is_folder and (real := o.resolve()) not in above: yield from _files(o, on_error, (*above, real))

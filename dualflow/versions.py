@@ -63,7 +63,7 @@ class Versions:
         for stage, version in chosen.items():
             for other, knew in self.record(stage, version).get("trained_with", {}).items():
                 if other in chosen and knew not in (chosen[other], *self.record(other, chosen[other]).get("refines", ())):
-                    warnings.warn(f"{stage} {version} was trained with {other} {knew}, not with {chosen[other]}: train {stage} again" + f", or choose {other} {knew}" * (knew in self.names(other)))
+                    warnings.warn(f"{stage} {version} was trained with {other} {knew}, not with {chosen[other]}: train {stage} again" + f", or choose {other} {knew}: write {knew} into {other}/latest.txt" * (knew in self.names(other)))
         return Networks.load(others | {k: self.folder/k/v for k, v in chosen.items()}, **fresh)
 
     def save(self,

@@ -78,6 +78,11 @@ def test_impossible_options_are_refused_at_once(name, options, capsys):
     assert e.value.code == 2 and f"argument {options.split()[-2]}" in capsys.readouterr().err
 
 
+def test_a_number_too_small_is_told_without_the_largest(capsys):
+    with pytest.raises(SystemExit): cli.train(["--dataset_dir", "d", "--epochs", "0"])
+    assert "--epochs: 0 is less than 1\n" in capsys.readouterr().err
+
+
 def test_told_to_end_it_tidies_up_and_goes_on_later(tmp_path, capsys):
     with zipfile.ZipFile(tmp_path / "b.cbz", "w") as z:
         for i in range(40): z.write(SAMPLES[0], f"p{i}.png")

@@ -249,6 +249,22 @@ def test_bad_pages_are_left_out_and_the_rest_is_done(mine, tmp_path):
     assert not kinds(validate_dataset(tmp_path / "d"), "error", "note")
 
 
+def test_a_page_left_out_is_told_with_its_file(mine, tmp_path, capsys):
+    (mine / "ch/torn.jpg").write_bytes(b"\xff\xd8\xff"); (mine / "ch/gone.png").symlink_to("nowhere")
+    assert cli.create_dataset(["--source_dir", str(mine), "--target_dir", str(tmp_path / "d")]) == 1
+    said = capsys.readouterr().err
+    assert f"{mine / 'ch/torn.jpg'}: left out, not a picture" in said and "gone.png: left out, cannot be read (No such file or directory); copy" in said
+
+
+def test_a_page_that_may_not_be_read_is_told_so(mine, monkeypatch):
+    def denied(self): raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(PageError, match="p0.png: no permission to read it; allow that"): find_pages(mine)[0].read()
+
+
+def test_what_takes_long_gives_a_sign_of_life(): assert cli._now_and_then(0)() and not cli._now_and_then(60)()
+
+
 def test_an_archive_may_not_promise_the_moon(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "big.cbz", "w", zipfile.ZIP_DEFLATED) as z: z.writestr("p.png", bytes(3_000_000))
     monkeypatch.setattr("dualflow.sources.MAX_BYTES", 1_000_000)
@@ -382,6 +398,7 @@ def test_what_cannot_be_mended_hinders_nothing(data, capsys):
     assert cli.validate_dataset(["--dataset_dir", str(data), "--fix"]) == 1
     out = capsys.readouterr()
     assert half(data, "bw", 1).is_file() and ("ch__p1", "missing") not in kinds(validate_dataset(data)) and not out.err
+    assert out.out.endswith("made again by dualflow-create-dataset, of the pages it came from\n")
     for o in (data / "source/color").iterdir(): o.unlink()
     assert ("ch__p1", "missing") in kinds(validate_dataset(data), "error")  # not a single page is left to be compared with another
 

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 
 from dualflow import evaluation
-from dualflow.core import grey_image, page_lab, page_lightness, save_page
+from dualflow.core import DualflowError, grey_image, page_lab, page_lightness, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
-from dualflow.evaluation import compare_guidance, evaluate_dataset, evaluate_page, format_table, true_hints
+from dualflow.evaluation import compare_guidance, evaluate_dataset, evaluate_page, format_table, table_file, true_hints
 from dualflow.metrics import palette_distance
 from dualflow.printing import manga_bw
 
@@ -56,3 +56,8 @@ def test_the_nearest_pages_of_a_chapter_guide_a_page_and_never_the_page_itself()
     rows = {o["guidance"]: o for o in compare_guidance(flow, pages, n=2, points=(3,), references=(1, 2))}
     assert flow.studied == [(249, 0, 0), (247, 0, 0), (240, 0, 0), (240, 0, 0), (247, 0, 0), (249, 0, 0), (240, 0, 0), (240, 0, 0)]  # for each page its neighbours, then these as they were coloured
     assert rows["the best of six variants"]["psnr"] > rows["a variant"]["psnr"] and rows["the best of six variants"]["gain_db"] < 0 == rows["none"]["gain_db"]
+
+
+def test_a_table_that_cannot_be_kept_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(DualflowError, match="protected from writing; choose another place"): table_file(tmp_path/"new/a.json")

@@ -260,6 +260,7 @@ def test_errors_in_words(folder, tmp_path):
     (tmp_path/"file").write_text("")
     with pytest.raises(DualflowError, match="cannot be written"): shard_dataset(folder, tmp_path/"file/below")
     shard_dataset(folder, tmp_path/"shards")
+    with pytest.raises(DualflowError, match="these are shards.*name the dataset"): DatasetLoader(tmp_path/"shards", "valid")
     for o in (tmp_path/"shards").glob("*.tar"): o.unlink()
     with pytest.raises(DualflowError, match="are gone"): ShardPages(tmp_path/"shards")
     (tmp_path/"shards"/INDEX).write_text("{")
