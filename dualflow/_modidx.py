@@ -201,6 +201,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                'dualflow.core.Workspace': ('core.html#workspace', 'dualflow/core.py'),
                                'dualflow.core.Workspace.__post_init__': ('core.html#workspace.__post_init__', 'dualflow/core.py'),
                                'dualflow.core.Workspace.create': ('core.html#workspace.create', 'dualflow/core.py'),
+                               'dualflow.core.Workspace.home': ('core.html#workspace.home', 'dualflow/core.py'),
                                'dualflow.core.Workspace.model': ('core.html#workspace.model', 'dualflow/core.py'),
                                'dualflow.core._to_rgb': ('core.html#_to_rgb', 'dualflow/core.py'),
                                'dualflow.core.check_number': ('core.html#check_number', 'dualflow/core.py'),

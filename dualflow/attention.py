@@ -190,4 +190,4 @@ class AttentionModel(nn.Module):
         with half_precision(L.device): out = self.eval()(L)
         self.train(was)
         cells = ..., slice(-(-h // CELL)), slice(-(-w // CELL))
-        return AttentionMap(out.importance[0, 0][cells].cpu(), out.plan[0][cells].cpu(), image.height / h, image.size, image, L, (h, w), out, page if hasattr(page, "bw") else None)
+        return AttentionMap(out.importance[0, 0][cells].cpu(), out.plan[0][cells].cpu(), max(image.size) / max(h, w), image.size, image, L, (h, w), out, page if hasattr(page, "bw") else None)

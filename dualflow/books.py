@@ -91,14 +91,17 @@ def _about(input):
     with open_zip(input) as z: return [o for o in z.namelist() if o.split("/")[-1].lower() == "comicinfo.xml" and "__MACOSX" not in o][:1]
 
 def _bind(places, folder, input, output, on_error):
-    "Make a CBZ of the pages in a folder, which goes."
+    "Make a CBZ of the pages in a folder, which goes, as does what a killed run has left beside the CBZ."
+    for o in output.parent.glob(f".{glob.escape(output.stem[:60])}-????????{glob.escape(output.suffix)}"):
+        with suppress(OSError):  # it may be another's
+            if time.time() - o.stat().st_mtime > 24 * 3600: o.unlink()
     if not places: raise DualflowError(f"{input}: no page could be coloured")
     with write_aside(output) as aside, zipfile.ZipFile(aside, "w") as z:
         for o in places: z.write(folder/o, o.as_posix())
         for about in _about(input):
             try: z.writestr("ComicInfo.xml", Source(input, about).read())
             except PageError as e: on_error(e)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 def colour_book(
     flow: DualFlow,
@@ -125,40 +128,30 @@ def colour_book(
         others.init_process_group("gloo", timeout=timedelta(days=1))
         others.barrier()
 
-    def finished():
-        "Each of this process's pages that worked: where it goes, the picture or its file's bytes, and what says that it is there."
-        for i, source in list(enumerate(pages, 1))[rank::world]:
-            try:
-                data, place = source.read(), places[i - 1]
-                page, what = load_page(data, name=source.label), None
-                if not to_archive and not input.is_dir(): picture_file(output, page.size)
-                if (to_archive or input.is_dir()) and not again and has_colour(page):
-                    if consistent: to_study.append(source)
-                    result, what = data if PAGE_ENDINGS.get(source.ending) == PAGE_ENDINGS[place.suffix] else page, "in colour already, kept as it is"
-                if resume and (folder/place).is_file(): on_page(i, len(pages), source.name, "there already"); continue
-                if what is None:
-                    while to_study:
-                        try: lessons.append(flow.study(load_page((o := to_study.pop(0)).read(), name=o.label), page, **options))
-                        except DualflowError as e: on_error(e)  # the page can do without
-                    seen = flow.colorize(page, hints=hints, reference=lessons, **options)
-                    result, what = seen.image, f"{page.width} x {page.height}, {len(seen.regions)} priority patches, {sum(seen.seconds.values()):.1f} s"
-            except DualflowError as e: fail(e); continue
-            yield folder/place if folder else output, result, lambda: on_page(i, len(pages), source.name, what)
-
-    def write(result, path):
-        if isinstance(result, Image.Image): save_page(result, path)
-        else:
-            with write_aside(path) as aside: aside.write_bytes(result)
-
-    for path, result, say in finished():
-        try: write(result, path)
+    for i, source in list(enumerate(pages, 1))[rank::world]:
+        file = folder/places[i - 1] if folder else output
+        try:
+            data = source.read()
+            image = load_page(data, name=source.label)
+            kept = folder and not again and has_colour(image)
+            if kept and consistent: to_study.append(source)
+            if resume and file.is_file(): on_page(i, len(pages), source.name, "there already"); continue
+            what = "in colour already, kept as it is"
+            if not kept:
+                picture_file(file, image.size)  # or minutes of colouring would be lost
+                while to_study:
+                    try: lessons.append(flow.study(load_page((o := to_study.pop(0)).read(), name=o.label), image, **options))
+                    except DualflowError as e: on_error(e)  # the page can do without
+                result = flow.colorize(image, hints=hints, reference=lessons, **options)
+                image, what = result.image, f"{image.width} x {image.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s"
+            if kept and PAGE_ENDINGS.get(source.ending) == PAGE_ENDINGS[file.suffix]:
+                with write_aside(file) as aside: aside.write_bytes(data)
+            else: save_page(image, file)
         except DualflowError as e: fail(e); continue
-        written += 1; say()
+        written += 1
+        on_page(i, len(pages), source.name, what)
     if world > 1: others.barrier()
     if to_archive and not rank:
-        for o in output.parent.glob(f".{glob.escape(output.stem[:60])}-????????{glob.escape(output.suffix)}"):  # left by a run that was killed
-            with suppress(OSError):  # it may be another's
-                if time.time() - o.stat().st_mtime > 24 * 3600: o.unlink()
         try: _bind([o for o in places if (folder/o).is_file()], folder, input, output, fail)
         except DualflowError as e: trouble = e
     counts = [(written, len(lost))] * world

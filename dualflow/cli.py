@@ -191,7 +191,7 @@ def create_dataset(source_dir, target_dir, style):
     info = dataset.create_dataset(source_dir, target_dir, style, on_page, on_found)
     in_pages = len(info["left_out"]) - info["done"].get("left out", 0)
     for o in info["left_out"][:in_pages]: print(_line(f"{o['page']}: left out, {o['reason']}"), file=sys.stderr)
-    if gone := info["gone"]: print(f"{len(gone)} pages are kept whose originals are not there any more, or not connected, such as {gone[0]}; to drop a page, delete its file in {Path(target_dir)/'metadata'} and run dualflow-validate-dataset --prune")
+    if gone := info["gone"]: print(f"{len(gone)} pages are kept whose originals are not there any more, or not connected, such as {_line(gone[0])}; to drop a page, delete its file in {Path(target_dir)/'metadata'} and run dualflow-validate-dataset --prune")
     print("this run: " + ", ".join(f"{count} {what}" for what, count in info["done"].items()))
     print(f"{info['pages']} pages in {len(info['chapters'])} chapters, {len(info['left_out'])} left out; {target_dir}")
     return 1 if info["left_out"] else 0
@@ -228,7 +228,7 @@ def shard_dataset(dataset_dir, target_dir, shard_mb, quality):
     from dualflow import streaming
     is_time = _now_and_then()
     def on_page(i, n, name, trouble):
-        if trouble: print(f"[{i}/{n}] {name}: left out, {trouble}", file=sys.stderr)
+        if trouble: print(f"[{i}/{n}] {_line(name)}: left out, {_line(trouble)}", file=sys.stderr)
         elif is_time() or i == n: print(f"[{i}/{n}]", flush=True)
     index = streaming.shard_dataset(dataset_dir, target_dir, shard_mb, quality, on_page)
     pages = {split: sum(o["pages"] for o in index["shards"] if o["split"] == split) for split in ("train", "valid")}

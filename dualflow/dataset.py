@@ -47,7 +47,7 @@ def to_json(value) -> str: return json.dumps(value, indent=1, ensure_ascii=False
 
 def write_json(value, path):
     "Write `value` aside, then under its name. Raises `DualflowError` where that is impossible."
-    with write_aside(path) as aside: aside.write_text(to_json(value), encoding="utf-8")
+    with write_aside(path) as aside: aside.write_text(to_json(value), encoding="utf-8", errors="backslashreplace")  # a name in another encoding, as JSON has it
 
 # %% ../nbs/01_dataset.ipynb #99f0cc18
 def migrate(
@@ -114,7 +114,7 @@ class Page:
 
 # %% ../nbs/01_dataset.ipynb #91f11002
 def is_grey(
-    page: Image.Image, # Any mode
+    page: Image.Image, # Any 8-bit mode
 ) -> bool:
     "No colour but the paper's: a mean chroma below 1 Delta-E. (What is to be followed or left alone needs more, see `has_colour`.)"
     return mean_chroma(page) < 1

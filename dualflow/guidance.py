@@ -9,6 +9,7 @@ __all__ = ['MOODS', 'OUTLINE', 'FADE', 'read_mood', 'set_mood', 'hint_sheet', 'k
            'to_neighbours', 'correct', 'print_alike']
 
 # %% ../nbs/05a_guidance.ipynb #9876d667
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral
@@ -32,7 +33,7 @@ def read_mood(
     if isinstance(mood, str):
         try: mood = MOODS.get(mood.lower()) or ImageColor.getrgb(mood)[:3]
         except ValueError:
-            if not Path(mood).exists(): raise DualflowError(f"mood {mood}: neither {', '.join(MOODS)}, nor a colour, such as tan or '#e0c8a0', nor a picture that is there") from None
+            if not os.path.exists(mood): raise DualflowError(f"mood {mood}: neither {', '.join(MOODS)}, nor a colour, such as tan or '#e0c8a0', nor a picture that is there") from None
     if isinstance(mood, (list, tuple)):
         if len(mood) != 3 or not all(isinstance(o, Integral) and 0 <= o <= 255 for o in mood): raise DualflowError(f"mood {mood}: not (r, g, b), whole numbers of 0..255")
         return page_lab(Image.new("RGB", (1, 1), tuple(mood)))[0, 1:, 0, 0]
@@ -64,7 +65,7 @@ def hint_sheet(
         except Exception as e: raise PageError(hints, f"cannot be read as a picture ({e}); paint the hints on a transparent PNG") from None
     if isinstance(hints, Image.Image):
         if hints.width * hints.height > MAX_PIXELS: raise DualflowError(f"hints are {hints.width} x {hints.height} pixels, more than the limit of {MAX_PIXELS:,}; paint them on a picture of the page's size")
-        if hints.mode == "LA" or "transparency" in hints.info: hints = hints.convert("RGBA")
+        if hints.has_transparency_data: hints = hints.convert("RGBA")
         if hints.mode != "RGBA": raise DualflowError(f"hints are {hints.mode}; paint them on a transparent (RGBA) picture, or everything would be a hint")
         if hints.size != tuple(size): raise DualflowError(f"hints are {hints.width} x {hints.height} pixels, the page is {size[0]} x {size[1]}; paint them on a picture of the page's size")
         painted = hints.getchannel("A").point(lambda o: 255 * (o >= 128))  # what a soft brush leaves around a stroke is none

@@ -161,11 +161,12 @@ def refuse_to_lose(
 ):
     "Raise `DualflowError` if one of them was cut off, and beginning anew would overwrite what it has learned."
     for stage in stages:
-        keep = Keep(Workspace(dataset_dir), stage)
-        try: state = keep.read()
-        except DualflowError: continue  # a damaged checkpoint is no loss
-        if state and state["epoch"] < (epochs := state["settings"].get("epochs", 0)):
-            raise DualflowError(f"{keep.file}: a run that was cut off after {state['epoch']} of {epochs} epochs; go on with --resume (resume=True), or delete this file to begin anew")
+        file = Keep(Workspace(dataset_dir), stage).file
+        try:
+            state = torch.load(file, weights_only=True, map_location="cpu", mmap=True)  # weights stay on the disk
+            done, epochs = state["epoch"], state["settings"].get("epochs", 0)
+        except Exception: continue  # there is none, or a damaged one, which is no loss
+        if done < epochs: raise DualflowError(f"{file}: a run that was cut off after {done} of {epochs} epochs; go on with --resume (resume=True), or delete this file to begin anew")
 
 def train_stage(
     stage: str, # attention, primary, secondary, joint or palette

@@ -232,6 +232,13 @@ def test_file_names_are_safe_and_apart(a, b):
     if a != b: assert one != two
 
 
+def test_a_torn_page_whose_name_is_in_another_encoding_stops_nothing(mine, tmp_path):
+    try: (mine / "ch" / os.fsdecode(b"\x8a.png")).write_bytes(b"torn")
+    except OSError: pytest.skip("no such names on this disk")
+    assert create_dataset(mine, tmp_path / "d")["pages"] == 3
+    assert json.loads((tmp_path / "d/dataset_info.json").read_text(encoding="utf-8"))["left_out"][0]["page"] == str(mine / "ch" / os.fsdecode(b"\x8a.png"))
+
+
 def test_bad_pages_are_left_out_and_the_rest_is_done(mine, tmp_path):
     (mine / "ch/bomb.png").write_bytes(bomb()); (mine / "ch/torn.jpg").write_bytes(b"\xff\xd8\xff"); (mine / "ch/empty.png").write_bytes(b"")
     save_page(bw(PAGES[4]), mine / "ch/grey.png"); save_page(bw(PAGES[4]), mine / "ch/lone_bw.png")

@@ -51,7 +51,7 @@ def test_a_mood_is_a_colour_or_a_picture_of_it(tmp_path):
     Image.new("RGB", (40, 30), (210, 180, 140)).save(tmp_path / "mood.png")
     same = [read_mood(o) for o in ((210, 180, 140), [210, 180, 140], tuple(np.array([210, 180, 140])), "tan", "#d2b48c", tmp_path / "mood.png", str(tmp_path / "mood.png"), Image.open(tmp_path / "mood.png"))]
     assert all(torch.allclose(o, same[0], atol=.01) for o in same) and same[0][1] > 20
-    for wrong, words in (("no.png", "neither sun"), ((1, 2), "not .r, g, b."), ((300, 0, 0), "0..255"), ((1., 2., 3.), "whole numbers"), (7, "no page")):
+    for wrong, words in (("no.png", "neither sun"), ((1, 2), "not .r, g, b."), ((300, 0, 0), "0..255"), ((1., 2., 3.), "whole numbers"), (7, "no page"), ("a" * 300, "neither sun")):
         with pytest.raises(DualflowError, match=words): read_mood(wrong)
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(DualflowError, match="broken.png"): read_mood(tmp_path / "broken.png")
@@ -239,8 +239,8 @@ def test_hint_sheets_of_other_kinds(tmp_path):
     flat = sheet.quantize(8); flat.save(tmp_path / "p.png")
     exif = Image.Exif(); exif[0x0112] = 6
     sheet.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "e.png", exif=exif)
-    for name in ("p.png", "e.png"):
-        read = hint_sheet(tmp_path / name, SIZE)
+    for name in ("p.png", "e.png", flat):
+        read = hint_sheet(name if name is flat else tmp_path / name, SIZE)
         assert read.mode == "RGBA" and read.size == SIZE and read.getchannel("A").getbbox() == (100, 100, 130, 130), name
     grey = Image.new("LA", SIZE); grey.putpixel((5, 7), (90, 255))
     assert hint_sheet(grey, SIZE).getbbox() == (5, 7, 6, 8) and hint_sheet(grey, SIZE).getpixel((5, 7)) == (90, 90, 90, 255)

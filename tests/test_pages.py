@@ -1,12 +1,13 @@
 "Pages of every kind come in right, damaged ones are refused in words, and nothing is ever half written."
-import io, os
+import gc, io, os, warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageOps
 
-from dualflow.core import DualflowError, PageError, load_page, mean_chroma, page_lightness, save_page, write_aside
+from dualflow.core import DualflowError, PageError, Workspace, load_page, mean_chroma, page_lightness, png, save_page, to_image, write_aside
 from dualflow.drawing import draw_page
 from dualflow.pipeline import has_colour
 
@@ -173,6 +174,7 @@ def test_a_profile_of_inks_is_not_kept_with_a_page_in_rgb(tmp_path):
     for mode, kept in (("CMYK", False), ("L", False), ("RGB", True), ("P", True)):
         page = load_page(saved(Image.new(mode, (8, 8)), "PNG" if mode == "P" else "JPEG", icc_profile=b"profile"))
         assert ("icc_profile" in page.info) == kept, mode
+    for mode in ("RGB", "L"): assert ("icc_profile" in Image.open(io.BytesIO(png(page.convert(mode)))).info) == (mode == "RGB")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "I;16", "P", "RGBA", "CMYK"])
@@ -186,3 +188,30 @@ def test_a_resolution_that_is_none_is_not_kept(tmp_path):
     for dpi in ((1, 1), (float("nan"),) * 2, (1e9, 1e9)):
         page = Image.fromarray(GREY); page.info["dpi"] = dpi
         for ending in ("png", "jpg", "tif"): assert set(Image.open(save_page(page, tmp_path / f"page.{ending}")).info.get("dpi", (1, 1))) == {1}
+
+
+def test_clear_parts_of_a_palette_are_paper():
+    clear = Image.new("RGBA", (16, 16)); clear.paste((255, 0, 0, 255), (0, 0, 8, 8))
+    assert load_page(clear.quantize()).getpixel((12, 12)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_white_is_white_in_any_precision(dtype): assert to_image(torch.ones(3, 4, 4, dtype=dtype)).getextrema() == ((255, 255),) * 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF"])
+def test_files_are_closed(tmp_path, kind):
+    (tmp_path / "a").write_bytes(saved(Image.fromarray(GREY), kind))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        load_page(tmp_path / "a")
+        with pytest.raises(PageError, match="limit"): load_page(tmp_path / "a", max_pixels=9)
+        gc.collect()
+    assert not told
+
+
+def test_a_workspace_is_where_it_is_from_wherever_one_looks(tmp_path, monkeypatch):
+    (tmp_path / "dataset/source").mkdir(parents=True)
+    for here, name in ((".", "dataset"), ("dataset", "."), ("dataset/source", ".."), ("dataset", "../dataset")):
+        monkeypatch.chdir(tmp_path / here)
+        assert Workspace(name).home.resolve() == tmp_path.resolve(), name

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from dualflow import routers, splitting
-from dualflow.attention import AttentionMap
+from dualflow.attention import AttentionMap, AttentionModel
 from dualflow.colorizers import Networks
 from dualflow.core import CELL, DualflowError, load_page
 from dualflow.fusion import finish_page
@@ -101,6 +101,15 @@ def test_regions_lie_on_the_page(width, height, working, seed):
     importance, scale = seen(width, height, working, seed)
     for o in as_regions(choose_patches(importance, 1), scale, (width, height)):
         assert 0 <= o.x < o.x + o.w <= width and 0 <= o.y < o.y + o.h <= height
+
+
+@pytest.mark.parametrize("size", [(6000, 33), (33, 6000)])
+def test_regions_of_a_strip_lie_where_they_were_seen(size):
+    "Whose short side is rounded to 8 pixels from 8.22."
+    looked = AttentionModel(dim=32, heads=2, widths=(8, 16)).predict(Image.new("L", size), height=64)
+    cell = [(0, 80, 1.), (80, 0, 1.)][size[0] < size[1]]
+    o, = as_regions([cell], looked.scale, size)
+    assert max(o.x, o.y) == pytest.approx(80 * CELL * 6000 / max(looked.shape), abs=1)
 
 
 def seen(width, height, working, seed):
