@@ -78,6 +78,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                 'dualflow.books._clean': ('books.html#_clean', 'dualflow/books.py'),
                                 'dualflow.books._place': ('books.html#_place', 'dualflow/books.py'),
                                 'dualflow.books._to_archive': ('books.html#_to_archive', 'dualflow/books.py'),
+                                'dualflow.books._unbind': ('books.html#_unbind', 'dualflow/books.py'),
                                 'dualflow.books._which': ('books.html#_which', 'dualflow/books.py'),
                                 'dualflow.books.check_output': ('books.html#check_output', 'dualflow/books.py'),
                                 'dualflow.books.colour_book': ('books.html#colour_book', 'dualflow/books.py'),

@@ -103,6 +103,13 @@ def _bind(places, folder, input, output, on_error):
             except PageError as e: on_error(e)
     shutil.rmtree(folder, ignore_errors=True)
 
+def _unbind(places, folder, output):
+    "Put the pages of a CBZ into a folder again."
+    with suppress(DualflowError, zipfile.BadZipFile, OSError), open_zip(output) as z:  # one that cannot be read is made anew
+        for o in {o.as_posix() for o in places}.intersection(z.namelist()):
+            data = Source(output, o).read()
+            with write_aside(folder/o) as aside: aside.write_bytes(data)
+
 def colour_book(
     flow: DualFlow,
     pages: list[Source], # From `find_pages`
@@ -123,7 +130,9 @@ def colour_book(
     to_study, lessons, written, lost, trouble = list(references), [], 0, [], None
     def fail(e): lost.append(e); on_error(e)
     folder = output if input.is_dir() else output.with_name(f".{output.name.encode()[:200].decode(errors='ignore')}.pages") if to_archive else None
-    if to_archive and not rank and not resume: shutil.rmtree(folder, ignore_errors=True)
+    if to_archive and not rank:
+        if not resume: shutil.rmtree(folder, ignore_errors=True)
+        elif output.is_file() and not folder.is_dir(): _unbind(places, folder, output)
     if world > 1:
         others.init_process_group("gloo", timeout=timedelta(days=1))
         others.barrier()

@@ -319,6 +319,21 @@ def test_a_book_of_jpegs_stays_one(tmp_path, small, flow):
     assert [o.as_posix() for o in place_pages(find_pages(tmp_path/"book.pdf"), tmp_path/"book.pdf")] == ["001.jpg"]
 
 
+def test_a_lost_page_can_be_added_to_a_book(tmp_path, small, flow, capsys):
+    small[0].convert("L").save(data := io.BytesIO(), "PNG")
+    def book(second):
+        with zipfile.ZipFile(tmp_path/"book.cbz", "w") as z: z.writestr("a/1.png", data.getvalue()); z.writestr("a/2.png", second)
+    def pages():
+        with zipfile.ZipFile(tmp_path/"out.cbz") as z: return {o: z.read(o) for o in z.namelist()}
+    args = "colorize", "--input", tmp_path/"book.cbz", "--output", tmp_path/"out.cbz"
+    book(b"torn"); assert run(*args) == 1 and list(before := pages()) == ["a/1.png"]
+    book(data.getvalue()); capsys.readouterr(); assert run(*args, "--resume") == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 pages written" in said and "1 there already" in said and list(pages()) == ["a/1.png", "a/2.png"] and pages()["a/1.png"] == before["a/1.png"]
+    (tmp_path/"out.cbz").write_bytes(b"torn"); assert run(*args, "--resume") == 0 and "2 of 2 pages written" in capsys.readouterr().out
+    assert sorted(o.name for o in tmp_path.iterdir()) == ["book.cbz", "out.cbz"] and len(pages()) == 2
+
+
 def test_a_page_in_colour_is_kept_wherever_it_is_alone(tmp_path, small, flow):
     (tmp_path/"in").mkdir(); small[0].save(tmp_path/"in"/"1.png")
     assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out") == 0
