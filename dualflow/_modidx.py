@@ -206,6 +206,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                'dualflow.core.Workspace.model': ('core.html#workspace.model', 'dualflow/core.py'),
                                'dualflow.core._to_rgb': ('core.html#_to_rgb', 'dualflow/core.py'),
                                'dualflow.core.check_number': ('core.html#check_number', 'dualflow/core.py'),
+                               'dualflow.core.check_place': ('core.html#check_place', 'dualflow/core.py'),
                                'dualflow.core.fit_page': ('core.html#fit_page', 'dualflow/core.py'),
                                'dualflow.core.grey_image': ('core.html#grey_image', 'dualflow/core.py'),
                                'dualflow.core.half_precision': ('core.html#half_precision', 'dualflow/core.py'),

@@ -326,10 +326,10 @@ def train(source_dir, **options):
          opt("--pictures", help="paint six of the pages, true, printed and coloured, on a sheet, this picture file"))
 def evaluate(dataset_dir, weights, styles, pages, budget, vivid, variant, reference, save, pictures):
     "Colour a dataset's pages in each style and compare with the truth."
-    from dualflow.core import load_page, picture_file, save_page
+    from dualflow.core import check_place, load_page, picture_file, save_page
     from dualflow.evaluation import evaluate_dataset, format_table, picture_sheet, save_rows, table_file
     if save: table_file(save)
-    if pictures: picture_file(pictures)
+    if pictures: check_place(picture_file(pictures))
     references = [load_page(o.read()) for o in _in_colour(reference)]
     flow, options, failed = _load_flow(weights), dict(budget=budget, vivid=vivid, variant=variant, reference=references), []
     try: rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=_progress, on_error=failed.append, **options)

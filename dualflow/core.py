@@ -8,7 +8,7 @@ Docs: https://dualflow.readthedocs.io/core.html.md"""
 __all__ = ['MAX_PIXELS', 'PAGE_ENDINGS', 'FORMATS', 'WORKING_HEIGHT', 'CELL', 'TOKEN', 'LONGEST', 'DualflowError', 'PageError',
            'check_number', 'load_page', 'to_tensor', 'to_image', 'page_lab', 'page_lightness', 'mean_chroma',
            'grey_image', 'into_gamut', 'ramp', 'working_size', 'fit_page', 'working_page', 'pick_device',
-           'half_precision', 'write_aside', 'picture_file', 'png', 'save_page', 'Workspace']
+           'half_precision', 'write_aside', 'picture_file', 'check_place', 'png', 'save_page', 'Workspace']
 
 # %% ../nbs/00_core.ipynb #68432bc5
 import io, os, secrets, warnings
@@ -248,6 +248,15 @@ def picture_file(
     if (kind := PAGE_ENDINGS.get(path.suffix.lower(), "GIF")) == "GIF":  # which has 256 colours
         raise DualflowError(f"{path}: '{path.suffix}' is not a picture format that is written here; end the name in .png, .jpg or .webp")
     if max(size) > LONGEST.get(kind, max(size)): raise DualflowError(f"{path}: {size[0]} x {size[1]} pixels is more than a {kind} can hold ({LONGEST[kind]} a side); end the name in .png")
+    return path
+
+def check_place(
+    path, # Where a file shall be
+) -> Path: # `path`
+    "Raise `DualflowError` if nothing can be written there."
+    path = Path(path)
+    if not (over := next(o for o in path.absolute().parents if o.exists())).is_dir(): raise DualflowError(f"{path}: {over} is a file, not a folder; choose another place")
+    if not os.access(over, os.W_OK): raise DualflowError(f"{path}: {over} is protected from writing; choose another place")
     return path
 
 def png(

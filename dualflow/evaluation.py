@@ -9,17 +9,17 @@ __all__ = ['SEPIA', 'COLUMNS', 'zone_and_borders', 'tinted', 'own_tint', 'evalua
            'table_file', 'save_rows', 'picture_sheet', 'true_hints', 'compare_guidance', 'bench_page']
 
 # %% ../nbs/08a_evaluation.ipynb #b12c9531
-import csv, json, os
+import csv, json
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
 import numpy as np, torch
-from PIL import Image
+from PIL import Image, ImageOps
 from kornia.metrics import psnr
 
 from .attention import SIMPLE_MAPS, colour_detail, detail_share
-from .core import WORKING_HEIGHT, DualflowError, PageError, fit_page, into_gamut, page_lab, page_lightness, to_tensor, working_size, write_aside
+from .core import WORKING_HEIGHT, DualflowError, PageError, check_place, fit_page, into_gamut, page_lab, page_lightness, to_tensor, working_size, write_aside
 from .dataset import DatasetLoader
 from .drawing import draw_page
 from .metrics import bleed, colour_accuracy, count_macs, delta_e, palette_distance, paper_tint, peak_memory, seam_index
@@ -141,9 +141,7 @@ def table_file(
     "Raise `DualflowError` if the ending is not that of a table, or nothing can be written there."
     path = Path(path)
     if path.suffix not in (".json", ".csv"): raise DualflowError(f"{path}: end the name in .json or .csv")
-    if not (over := next(o for o in path.absolute().parents if o.exists())).is_dir(): raise DualflowError(f"{path}: {over} is a file, not a folder; choose another place")
-    if not os.access(over, os.W_OK): raise DualflowError(f"{path}: {over} is protected from writing; choose another place")
-    return path
+    return check_place(path)
 
 def save_rows(
     rows: list[dict], # From `evaluate_dataset` or `compare_routers`
@@ -163,7 +161,7 @@ def picture_sheet(
     dataset_dir, # A dataset's folder
     styles=STYLES,
     pages: int = 6, # At most so many, spread evenly
-    height: int = 480, # Of each picture, pixels
+    height: int = 480, # Of each picture, pixels; a strip is less high and twice as wide
     split: str = None, # "valid": the pages held out in training alone
     reference=(), # Coloured pages to follow, paths or PIL images
     **options, # As for `DualFlow.colorize`
@@ -176,7 +174,7 @@ def picture_sheet(
         for style in styles:
             bw = manga_bw(true, style).image
             row += [bw.convert("RGB"), flow.colorize(bw, **_studied(lessons, flow, reference, true, style, **options), **options).image]
-        rows.append([o.resize((max(1, round(o.width * height / o.height)), height), Image.Resampling.LANCZOS) for o in row])
+        rows.append([ImageOps.contain(o, (2 * height, height), Image.Resampling.LANCZOS) for o in row])
     if not rows: raise DualflowError(f"{dataset_dir}: not a page here can be read; see dualflow-validate-dataset")
     gap, widest = 8, max(sum(o.width for o in row) for row in rows)
     sheet = Image.new("RGB", (widest + gap * (len(rows[0]) - 1), (height + gap) * len(rows) - gap), "white")

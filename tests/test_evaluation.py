@@ -5,11 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from dualflow import evaluation
+from dualflow import cli, evaluation
 from dualflow.core import DualflowError, grey_image, page_lab, page_lightness, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
-from dualflow.evaluation import compare_guidance, evaluate_dataset, evaluate_page, format_table, table_file, true_hints
+from dualflow.evaluation import compare_guidance, evaluate_dataset, evaluate_page, format_table, picture_sheet, table_file, true_hints
 from dualflow.metrics import palette_distance
 from dualflow.printing import manga_bw
 
@@ -61,3 +61,17 @@ def test_the_nearest_pages_of_a_chapter_guide_a_page_and_never_the_page_itself()
 def test_a_table_that_cannot_be_kept_is_refused_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(DualflowError, match="protected from writing; choose another place"): table_file(tmp_path/"new/a.json")
+
+
+def test_pictures_that_cannot_be_kept_are_refused_before_the_work(tmp_path, monkeypatch, capsys):
+    (tmp_path/"a").write_bytes(b"")
+    assert cli.evaluate(["--dataset_dir", str(tmp_path/"none"), "--pictures", str(tmp_path/"a/b.png")]) == 1 and "a is a file, not a folder; choose another place" in capsys.readouterr().err
+
+
+def test_a_strip_is_smaller_on_a_sheet(monkeypatch):
+    pages = [SimpleNamespace(color=Image.new("RGB", size, "tan")) for size in ((60, 90), (9000, 90))]
+    monkeypatch.setattr(evaluation, "DatasetLoader", lambda *_: pages)
+    monkeypatch.setattr(evaluation, "spread", lambda pages, n: pages[:n])
+    sheet = picture_sheet(SimpleNamespace(colorize=lambda bw, **_: SimpleNamespace(image=Image.new("RGB", bw.size, "red"))), "d", ("gray",), height=40)
+    assert sheet.size == (3 * 80 + 2 * 8, 2 * 40 + 8)
+    assert [sheet.getpixel(o) for o in ((26, 39), (27, 0), (2 * 35, 0), (79, 48), (80, 48), (2 * 88, 48), (0, 49))] == [(210, 180, 140), (255, 255, 255), (255, 0, 0), (210, 180, 140), (255, 255, 255), (255, 0, 0), (255, 255, 255)]
