@@ -10,7 +10,7 @@ __all__ = ['SCHEMA', 'INDEX', 'PageRecord', 'to_json', 'write_json', 'migrate', 
            'DatasetLoader']
 
 # %% ../nbs/01_dataset.ipynb #13147a4f
-import hashlib, json, os, re, warnings
+import hashlib, json, os, re, unicodedata, warnings
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -174,7 +174,12 @@ def save_pair(
         if old and getattr(old, kind) != getattr(record, kind): (getattr(space, kind)/getattr(old, kind)).unlink(missing_ok=True)
 
 # %% ../nbs/01_dataset.ipynb #ac2e8f01
-def _clean(text): return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "page"
+def _clean(text):
+    kept = ""
+    for o in text:
+        kind = unicodedata.category(o)[0]
+        kept += o if kind in "LN" or o in "_.-" or kind == "M" and kept[-1:] not in ("", "/") else "/"  # marks are accents and vowel signs
+    return re.sub("/+", "-", kept).strip("-.") or "page"
 
 def file_name(
     chapter: str, # In any script

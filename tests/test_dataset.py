@@ -1,5 +1,5 @@
 "Whatever a person brings: pages of every origin become a dataset, or are refused in words; nothing is lost, and nothing is half done."
-import errno, io, json, os, random, shutil, signal, struct, subprocess, sys, time, zipfile, zlib
+import errno, io, json, os, random, shutil, signal, struct, subprocess, sys, time, unicodedata, zipfile, zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -230,6 +230,11 @@ def test_file_names_are_safe_and_apart(a, b):
     one, two = file_name("c", a), file_name("c", b)
     assert "/" not in one and "\0" not in one and not one.startswith(".") and len(one.encode("utf-8", "replace")) <= 170
     if a != b: assert one != two
+
+
+def test_accents_and_vowel_signs_are_of_their_letters():
+    for name in ("पृष्ठ_१", "หน้า", "நான்கு", unicodedata.normalize("NFD", "Été"), unicodedata.normalize("NFD", "が")): assert file_name("c", name) == f"c__{name}"
+    assert file_name("c", "☀\ufe0f!\u0301x").startswith("c__x-") and file_name("c", "a--b c").startswith("c__a--b-c-")  # those of none go
 
 
 def test_a_torn_page_whose_name_is_in_another_encoding_stops_nothing(mine, tmp_path):
