@@ -17,7 +17,7 @@ from kornia.filters import gaussian_blur2d, spatial_gradient
 from PIL import Image
 
 from .core import CELL, WORKING_HEIGHT, half_precision, load_page, page_lightness
-from .printing import readable_page
+from .printing import readable_page, white_paper
 
 # %% ../nbs/02_attention.ipynb #2b794fae
 def colour_detail(
@@ -185,7 +185,7 @@ class AttentionModel(nn.Module):
     ) -> AttentionMap:
         "Look at one page. Raises `PageError` if it cannot be read."
         image = load_page(getattr(page, "bw", page)).convert("L")
-        L, (h, w) = readable_page(page_lightness(image).to(next(self.parameters()).device), height)
+        L, (h, w) = readable_page(page_lightness(white_paper(image)).to(next(self.parameters()).device), height)
         was = self.training
         with half_precision(L.device): out = self.eval()(L)
         self.train(was)

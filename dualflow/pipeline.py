@@ -182,7 +182,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
             if self.device.type != "cpu": torch.accelerator.synchronize(self.device)  # a GPU still works on what it was told
             now = time.perf_counter()
             marks[name], clock = now - clock, now
-        image = white_paper(load_page(getattr(page, "bw", page)))
+        image = load_page(getattr(page, "bw", page)).convert("L")
         mark("read")
         seen = self.nets.attention.predict(image, height)
         if importance is not None: seen.importance = _to_cells(importance, seen.importance.shape)
@@ -210,7 +210,7 @@ class DualFlow(ModelHubMixin, library_name="dualflow", pipeline_tag="image-to-im
         if lessons or told[:, 3:].any():
             fused.colour += (1 - paper) * upsample_guided(correct(L, tokens, transmission(L, gate), painted, told, lessons), light)
             fused.colour[:, :1].clamp_(0, 100)
-        done = finish_page(fused.colour[whole], gate[..., :h, :w], page_lightness(image).to(self.device))
+        done = finish_page(fused.colour[whole], gate[..., :h, :w], page_lightness(white_paper(image)).to(self.device))
         done.info |= {k: o for k, o in image.info.items() if k == "dpi"}  # it prints as large as the original
         mark("fusion")
         return Result(done, seen, regions, gate, primary.colour, secondary, fused, marks)

@@ -172,7 +172,7 @@ def readable_page(
 
 # %% ../nbs/00b_printing.ipynb #3b9becf1
 def white_paper(
-    page: Image.Image, # A page, any mode
+    page: Image.Image, # A page, any 8-bit mode
 ) -> Image.Image: # 8-bit grey
     "A print on yellowed or grey paper, as if on white; any other page as it is."
     page = page.convert("L")

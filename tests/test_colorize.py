@@ -377,3 +377,5 @@ def test_yellowed_paper_comes_out_as_white_paper_does(flow, style):
     new, worn = flow.colorize(bw).image, flow.colorize(old).image
     assert psnr(to_tensor(worn), to_tensor(new), 1.) > 32 and psnr(to_tensor(worn), to_tensor(page), 1.) > psnr(to_tensor(new), to_tensor(page), 1.) - .3
     assert (np.asarray(worn)[3, 3] == 255).all()  # the margin
+    seen = flow.nets.attention.predict(old)  # as it is printed, but seen on white
+    assert seen.image.tobytes() == old.convert("L").tobytes() and torch.equal(seen.L, flow.colorize(old).attention.L) and seen.L[..., 3, 3] > 99

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageOps
 
-from dualflow.core import DualflowError, PageError, Workspace, load_page, mean_chroma, page_lightness, png, save_page, to_image, write_aside
+from dualflow.core import DualflowError, PageError, Workspace, fit_page, load_page, mean_chroma, page_lightness, png, save_page, to_image, write_aside
 from dualflow.drawing import draw_page
 from dualflow.pipeline import has_colour
 
@@ -157,8 +157,6 @@ def test_jpegs_are_good_and_yellowed_paper_is_no_colour(tmp_path):
 
 
 def test_tensors_become_the_nearest_pixels():
-    import torch
-    from dualflow.core import fit_page, to_image
     assert to_image(torch.tensor([-1., .5, 2]).view(3, 1, 1)).getpixel((0, 0)) == (0, 128, 255) == to_image(torch.tensor([0, .501, .999]).view(1, 3, 1, 1)).getpixel((0, 0))
     page = torch.rand(1, 1, 33, 40)
     assert torch.equal(fit_page(page, (33, 40)), torch.nn.functional.pad(page, (0, 24, 0, 31), mode="replicate"))  # no edge where there is none
