@@ -27,10 +27,11 @@ class Recipe(NamedTuple):
     "How a view is varied and printed."
     made: float = 1     # 1: print the B/W half; 0: there is a scanned one
     style: float = 0    # Index into STYLES
-    pitch: float = 6    # Of the dots, pixels
+    pitch: float = 6    # Of the dots, pixels; 0: plain grey
     angle: float = 45   # Of their rows, degrees
     sigma: float = 1    # Thickness of the thinnest line, pixels
     density: float = 1  # Of the dots, times the tone's own
+    sheets: float = 4   # Tones that are dotted, the darkest first
     turn: float = 0     # Of the whole view, degrees
     hue: float = 0      # Of everything but skin, degrees around the circle of hues
     vivid: float = 1    # Chroma, times the true one
@@ -47,8 +48,8 @@ def draw_recipe(
 ) -> Recipe:
     "A recipe at random: each variation touches a quarter to a half of the views, so that clean pages stay the rule."
     some = lambda value, share=.5: value if vary and rng.random() < share else 0
-    return Recipe(float(made), rng.integers(len(STYLES)) if style is None else style, rng.uniform(4.5, 8), rng.uniform(30, 60), rng.uniform(.8, 1.3),
-                  1 + some(rng.uniform(-.25, .25)), some(rng.normal(0, 1.5)), some(rng.normal(0, 12), .25), 1 + some(rng.uniform(-.15, .2)),
+    return Recipe(float(made), rng.integers(len(STYLES)) if style is None else style, rng.uniform(4.5, 8) * (not some(True, .3)), rng.uniform(30, 60), rng.uniform(.8, 1.3),
+                  1 + some(rng.uniform(-.25, .25)), 4 - some(rng.integers(1, 4)), some(rng.normal(0, 1.5)), some(rng.normal(0, 12), .25), 1 + some(rng.uniform(-.15, .2)),
                   1 - some(rng.uniform(0, .08), .3), some(rng.uniform(0, 2), .3), some(rng.uniform(40, 95), .3),
                   np.exp(some(rng.normal(0, .3)) * made))
 
@@ -62,7 +63,7 @@ def cut_view(
     size: int = 512, # Of the view, pixels
     style: int = None, # Index into STYLES; drawn if None
     vary: bool = True, # Vary more than place and print
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: # Colour uint8 (3, S, S); scanned L* (1, S, S), zeros without one; recipe (13,)
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: # Colour uint8 (3, S, S); scanned L* (1, S, S), zeros without one; recipe (14,)
     "A square view of a page and the recipe that it will be printed by."
     side = min(size / rng.uniform(*ZOOM), *color.size)
     x, y = rng.uniform(0, color.width - side), rng.uniform(0, color.height - side)
@@ -170,7 +171,7 @@ def print_views(
         if r.hue.any() or (r.vivid != 1).any(): view = vary_colours(view, per_page(r.hue, view), per_page(r.vivid, view))
         if (r.tone != 1).any(): view = torch.cat([100 * (view[:, :1] / 100).clamp(0, 1)**per_page(r.tone, view), view[:, 1:]], 1)
         if r.made[0]:
-            o = print_lightness(view[:, :1], STYLES[int(r.style[0])], r.pitch, r.angle, r.sigma, r.density)
+            o = print_lightness(view[:, :1], STYLES[int(r.style[0])], r.pitch, r.angle, r.sigma, r.density, r.sheets)
             seen, gate = scan(o.L, r.paper, r.noise, r.quality), o.gate
         else: seen, gate = plane[:, 3:], torch.full_like(plane[:, 3:], -1)
         L[some], truth[some] = seen, torch.cat([view, gate, seen], 1)

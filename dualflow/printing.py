@@ -79,21 +79,23 @@ def tone_classes(
 
 def tone_dots(
     L: torch.Tensor, # (B, 1, H, W), L* 0..100
-    pitch: float = 6.0, # Distance of the dots, pixels
+    pitch: float = 6.0, # Distance of the dots, pixels; 0: too fine to be seen, plain grey
     angle: float = 45.0, # Of their rows, degrees
     density: float = 1.0, # Coverage is multiplied by this
+    sheets: int = 4, # Of film, 0..4: so many of the darkest tones are used, and what is lighter stays white
 ) -> torch.Tensor: # (B, 1, H, W), ink coverage 0..1
     "Halftone dots that stand for the shade of a page, in five classes from white to dark."
     classes = tone_classes(L)
+    plain, pitch = per_page(pitch, L) == 0, per_page(pitch, L).clamp(min=1)
     screen, density = _screen(*L.shape[-2:], pitch, angle, L), per_page(density, L)
     sample = _screen(64, 64, pitch, angle, L).flatten(1).expand(len(L), -1)
     dots = torch.zeros_like(L)
     for i, (_, cover) in enumerate(TONES):
         if cover:
-            share = 1 - (cover * density).clamp(max=.9).flatten().expand(len(L))
-            threshold = sample.quantile(share, 1).diagonal().view(-1, 1, 1, 1)
-            sheet = ((screen - threshold) * per_page(pitch, L) * 1.6 + .5).clamp(0, 1)  # about one pixel of antialiasing
-            dots = torch.where(classes == i, sheet.expand_as(dots), dots)
+            share = (cover * density).clamp(max=.9)
+            threshold = sample.quantile(1 - share.flatten().expand(len(L)), 1).diagonal().view(-1, 1, 1, 1)
+            sheet = torch.where(plain, share, ((screen - threshold) * pitch * 1.6 + .5).clamp(0, 1))  # about one pixel of antialiasing
+            dots = torch.where((classes == i) & (per_page(sheets, L) > len(TONES) - 1 - i), sheet.expand_as(dots), dots)
     return dots
 
 # %% ../nbs/00b_printing.ipynb #a85a9d89
@@ -118,22 +120,23 @@ class Printed:
 def print_lightness(
     L: torch.Tensor, # (B, 1, H, W), L* of the colour page
     style: str, # One of STYLES
-    pitch: float = 6.0, # Distance of the dots, pixels
+    pitch: float = 6.0, # Distance of the dots, pixels; 0: too fine to be seen, plain grey
     angle: float = 45.0, # Of their rows, degrees
     sigma: float = 1.0, # Thickness of the lines, pixels
     density: float = 1.0, # Of the dots, times the tone's own
+    sheets: int = 4, # How many tones are dotted, the darkest first, 0..4
 ) -> Printed: # The page in black and white, with its layers
-    "Make a black-and-white page of a colour page's lightness; the last four may be tensors (B,), one value a page. Raises `ValueError` for an unknown style."
+    "Make a black-and-white page of a colour page's lightness; the last five may be tensors (B,), one value a page. Raises `ValueError` for an unknown style."
     if style not in STYLES: raise ValueError(f"style '{style}' is not one of {', '.join(STYLES)}")
     if style == "gray": return Printed(L, 1 - L / 100, torch.zeros_like(L))
     ink = ink_lines(L, sigma)
-    tone = tone_dots(L, pitch, angle, density) if style == "screentone" else torch.zeros_like(L)
+    tone = tone_dots(L, pitch, angle, density, sheets) if style == "screentone" else torch.zeros_like(L)
     return Printed(100 * (1 - ink) * (1 - tone), ink, tone)
 
 def manga_bw(
     page, # A colour page, PIL image
     style: str = "screentone", # One of STYLES
-    **options, # `pitch`, `angle`, `sigma` and `density` of `print_lightness`
+    **options, # `pitch`, `angle`, `sigma`, `density` and `sheets` of `print_lightness`
 ) -> Printed: # Tensors of (1, 1, H, W)
     "The black-and-white page of a colour page, with its ink and tone layers."
     return print_lightness(page_lab(page)[:, :1], style, **options)
