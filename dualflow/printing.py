@@ -131,7 +131,8 @@ def print_lightness(
     if style == "gray": return Printed(L, 1 - L / 100, torch.zeros_like(L))
     ink = ink_lines(L, sigma)
     tone = tone_dots(L, pitch, angle, density, sheets) if style == "screentone" else torch.zeros_like(L)
-    return Printed(100 * (1 - ink) * (1 - tone), ink, tone)
+    L, plain = 100 * (1 - ink) * (1 - tone), per_page(pitch, L) == 0
+    return Printed(L, torch.where(plain, 1 - L / 100, ink), torch.where(plain, 0., tone))  # plain grey is not to be told from a painted one
 
 def manga_bw(
     page, # A colour page, PIL image

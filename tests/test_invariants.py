@@ -159,11 +159,13 @@ def test_densities_may_differ_where_dots_do_not():
 def test_each_page_of_a_batch_has_its_own_sheets_and_grey():
     L = torch.tensor([90., 70., 50., 35., 10.]).repeat_interleave(64).expand(1, 1, 64, 320)
     ways = dict(pitch=torch.tensor([6., 6., 0., 0.]), sheets=torch.tensor([4, 1, 4, 2]))
-    some = print_lightness(L.repeat(4, 1, 1, 1), "screentone", **ways).tone
-    for i in range(4): assert torch.allclose(some[i:i + 1], print_lightness(L, "screentone", pitch=ways["pitch"][i].item(), sheets=ways["sheets"][i].item()).tone, atol=1e-5)
+    some = tone_dots(L.repeat(4, 1, 1, 1), **ways)
+    for i in range(4): assert torch.allclose(some[i:i + 1], tone_dots(L, ways["pitch"][i].item(), sheets=ways["sheets"][i].item()), atol=1e-5)
     middle = some[..., 24:40, :].unflatten(-1, (5, 64))[..., 24:40].transpose(2, 3)  # (4, 1, 5 tones, 16, 16)
     assert torch.equal(middle[2].flatten(2).unique(dim=-1)[0, :, 0], torch.tensor([0, .12, .25, .42, .6]))
     assert middle[1, 0, :4].max() == 0 and middle[1, 0, 4].mean() > .5 and middle[3, 0, :3].max() == 0 and middle[3, 0, 3].min() > .4
+    printed = print_lightness(L.repeat(4, 1, 1, 1), "screentone", **ways)
+    assert printed.gate[2:].min() > .999 and printed.gate[0].min() < .01 and printed.tone[2:].max() == 0  # plain grey is kept, dots are not
 
 
 def test_pictures_without_frames_have_no_margins_to_find():
