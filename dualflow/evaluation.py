@@ -6,7 +6,7 @@ Docs: https://dualflow.readthedocs.io/evaluation.html.md"""
 
 # %% auto #0
 __all__ = ['SEPIA', 'COLUMNS', 'zone_and_borders', 'tinted', 'own_tint', 'evaluate_page', 'evaluate_dataset', 'format_table',
-           'table_file', 'save_rows', 'picture_sheet', 'true_hints', 'compare_guidance', 'bench_page']
+           'table_file', 'save_rows', 'picture_sheet', 'true_hints', 'compare_guidance', 'guidance_table', 'bench_page']
 
 # %% ../nbs/08a_evaluation.ipynb #b12c9531
 import csv, json
@@ -224,6 +224,11 @@ def compare_guidance(
         if flow.nets.palette.views: near_to |= {"a variant": mean(six := [gets(variant=k) for k in range(1, 7)]), "the best of six variants": max(six)}
         for k in near_to: found[k].append((near_to[k], near_to[k] - near_to["none"]))
     return [{"guidance": k, "pages": len(some), "psnr": mean(a for a, _ in some), "gain_db": mean(b for _, b in some)} for k, some in found.items()]
+
+def guidance_table(rows: list[dict]) -> str: # As markdown
+    "A line a kind of guidance."
+    lines = ["| guidance | pages | PSNR, dB | gain, dB |", "| --- | ---: | ---: | ---: |"]
+    return "\n".join(lines + [f"| {o['guidance']} | {o['pages']} | {o['psnr']:.2f} | {o['gain_db']:+.2f} |" for o in rows])
 
 # %% ../nbs/08a_evaluation.ipynb #92808a04
 def bench_page(
