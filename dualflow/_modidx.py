@@ -109,6 +109,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
             'dualflow.characters': { 'dualflow.characters.Character': ('characters.html#character', 'dualflow/characters.py'),
                                      'dualflow.characters.Character.colors': ('characters.html#character.colors', 'dualflow/characters.py'),
                                      'dualflow.characters.Character.tall': ('characters.html#character.tall', 'dualflow/characters.py'),
+                                     'dualflow.characters.Character.top': ('characters.html#character.top', 'dualflow/characters.py'),
                                      'dualflow.characters._arm': ('characters.html#_arm', 'dualflow/characters.py'),
                                      'dualflow.characters._braid': ('characters.html#_braid', 'dualflow/characters.py'),
                                      'dualflow.characters._extra': ('characters.html#_extra', 'dualflow/characters.py'),

@@ -56,6 +56,8 @@ class Character:
     def colors(self): return {part: getattr(self, part) for part in ("hair", "eyes", "skin", "cloth")}
     @property
     def tall(self): return 1.3 + 7.25*self.build  # from the head's centre down to the soles
+    @property
+    def top(self): return dict(color=WHITE) if self.kind == "overalls" else dict(color=self.cloth, pattern=self.pattern)  # of torso and arms, for `Canvas.shape`
 
 # %% ../nbs/00a_characters.ipynb #9aabfe0c
 def invent(
@@ -272,16 +274,15 @@ def _trim(c, who):
 def _arm(c, who, side, pose):
     p = np.multiply(ARMS[pose], (side, 1)) + [[-side*.09, -.1]] * np.eye(len(ARMS[pose]))[:, :1]  # from inside the shoulder
     tip = p[-1] + .18*(p[-1] - p[-2])/np.hypot(*(p[-1] - p[-2]))
-    cloth = dict(color=WHITE if who.kind == "overalls" else who.cloth, pattern=None if who.kind == "overalls" else who.pattern)
     c.shape(oval(*tip, .25, .27, 10), who.skin, .9)
     if who.kind == "kimono":
-        for part, wide in ((p[:2], (.29, .42)), (p[1:], (.42, .64))): c.shape(ribbon(part, *wide), shade=.14, smooth=False, **cloth)
+        for part, wide in ((p[:2], (.29, .42)), (p[1:], (.42, .64))): c.shape(ribbon(part, *wide), shade=.14, smooth=False, **who.top)
         return
     short = who.kind in ("tee", "overalls")
-    sleeve = dict(color=who.skin, pattern=None) if short or who.kind == "dress" else cloth
+    sleeve = dict(color=who.skin) if short or who.kind == "dress" else who.top
     for part, wide in ((p, (.28, .22)),) if len(p) < 4 else ((p[:2], (.28, .28)), (p[1:], (.3, .22))): c.shape(ribbon(part, *wide), shade=.1, smooth=False, **sleeve)
-    if short: c.shape(ribbon([p[0], p[0]*.6 + p[1]*.4, p[0]*.25 + p[1]*.75], .3, .42), shade=.1, smooth=False, **cloth)
-    if who.kind == "dress": c.shape(oval(side*1.02, 1.98, .42, .4), shade=.12, **cloth)
+    if short: c.shape(ribbon([p[0], p[0]*.6 + p[1]*.4, p[0]*.25 + p[1]*.75], .3, .42), shade=.1, smooth=False, **who.top)
+    if who.kind == "dress": c.shape(oval(side*1.02, 1.98, .42, .4), shade=.12, **who.top)
 
 def _neck(c, who, back):
     c.shape([(-.34, .7), (.34, .7), (.36, 1.5), *([] if back else [(.18, 1.85), (0, 2.0), (-.18, 1.85)]), (-.36, 1.5)], who.skin, .8, smooth=False)
@@ -301,20 +302,19 @@ def _from_behind(c, who): # a head without a face: ears, hair, a hat
 def draw_figure(c: Canvas, who: Character, mood: str = "calm", pose: str = "rest", turn: float = 0., talking: bool = False, back: bool = False):
     "A whole person, from the hair at the back to the fringe; the head's centre at the origin, the soles at `who.tall`. `back`: seen from behind."
     left, right, left_leg, right_leg = POSES[pose]
-    b = c.inner(0, 1.3*(1 - who.build), who.build)
-    front = () if back else ("hold", "think")
+    b, over = c.inner(0, 1.3*(1 - who.build), who.build), who.kind == "overalls"
+    def arms(crossing):
+        for side, arm in ((-1, left), (1, right)):
+            if (arm in ("hold", "think") and not back) == crossing: _arm(b, who, side, arm)
     if not back: draw_back_hair(c, who)
     _leg(b, who, -1, left_leg); _leg(b, who, 1, right_leg)
-    for side, arm in ((-1, left), (1, right)):
-        if arm not in front: _arm(b, who, side, arm)
-    if who.kind != "overalls": _lower(b, who)
-    own = who.kind != "overalls"
-    b.shape(TORSO, who.cloth if own else WHITE, shade=.25, smooth=False, pattern=who.pattern if own else None)
-    if not own: _lower(b, who)
+    arms(crossing=False)
+    if not over: _lower(b, who)
+    b.shape(TORSO, shade=.25, smooth=False, **who.top)
+    if over: _lower(b, who)
     _neck(b, who, back)
     if not back: _trim(b, who)
-    for side, arm in ((-1, left), (1, right)):
-        if arm in front: _arm(b, who, side, arm)
+    arms(crossing=True)
     if back: return _from_behind(c, who)
     draw_face(c, who, mood, turn, talking)
     draw_front_hair(c, who)
