@@ -312,6 +312,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                                                                      'dualflow/distributed.py'),
                                       'dualflow.distributed.Share.get_idxs': ('distributed.html#share.get_idxs', 'dualflow/distributed.py'),
                                       'dualflow.distributed.from_first': ('distributed.html#from_first', 'dualflow/distributed.py'),
+                                      'dualflow.distributed.shared': ('distributed.html#shared', 'dualflow/distributed.py'),
                                       'dualflow.distributed.together': ('distributed.html#together', 'dualflow/distributed.py')},
             'dualflow.drawing': { 'dualflow.drawing.Appearance': ('drawing.html#appearance', 'dualflow/drawing.py'),
                                   'dualflow.drawing.DrawnPage': ('drawing.html#drawnpage', 'dualflow/drawing.py'),
