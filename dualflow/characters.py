@@ -52,12 +52,9 @@ class Character:
     skin: tuple
     cloth: tuple
     legs: tuple
-    @property
-    def colors(self): return {part: getattr(self, part) for part in ("hair", "eyes", "skin", "cloth")}
-    @property
-    def tall(self): return 1.3 + 7.25*self.build  # from the head's centre down to the soles
-    @property
-    def top(self): return dict(color=WHITE) if self.kind == "overalls" else dict(color=self.cloth, pattern=self.pattern)  # of torso and arms, for `Canvas.shape`
+    colors = property(lambda self: {part: getattr(self, part) for part in ("hair", "eyes", "skin", "cloth")})
+    tall = property(lambda self: 1.3 + 7.25*self.build)  # from the head's centre down to the soles
+    top = property(lambda self: dict(color=WHITE) if self.kind == "overalls" else dict(color=self.cloth, pattern=self.pattern))  # of torso and arms, for `Canvas.shape`
 
 # %% ../nbs/00a_characters.ipynb #9aabfe0c
 def invent(
