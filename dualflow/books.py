@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-import torch.distributed as others
+import torch.distributed as dist
 from PIL import Image
 
 from .core import PAGE_ENDINGS, DualflowError, PageError, load_page, picture_file, save_page, write_aside
@@ -134,8 +134,8 @@ def colour_book(
         if not resume: shutil.rmtree(folder, ignore_errors=True)
         elif output.is_file() and not folder.is_dir(): _unbind(places, folder, output)
     if world > 1:
-        others.init_process_group("gloo", timeout=timedelta(days=1))
-        others.barrier()
+        dist.init_process_group("gloo", timeout=timedelta(days=1))
+        dist.barrier()
 
     for i, source in list(enumerate(pages, 1))[rank::world]:
         file = folder/places[i - 1] if folder else output
@@ -159,13 +159,13 @@ def colour_book(
         except DualflowError as e: fail(e); continue
         written += 1
         on_page(i, len(pages), source.name, what)
-    if world > 1: others.barrier()
+    if world > 1: dist.barrier()
     if to_archive and not rank:
         try: _bind([o for o in places if (folder/o).is_file()], folder, input, output, fail)
         except DualflowError as e: trouble = e
     counts = [(written, len(lost))] * world
     if world > 1:
-        others.all_gather_object(counts, counts[0])
-        others.destroy_process_group()
+        dist.all_gather_object(counts, counts[0])
+        dist.destroy_process_group()
     if trouble: raise trouble
     return tuple(map(sum, zip(*counts)))

@@ -6,15 +6,14 @@ Docs: https://dualflow.readthedocs.io/characters.html.md"""
 
 # %% auto #0
 __all__ = ['HAIR', 'CLOTHES', 'SKIN', 'EYES', 'TROUSERS', 'SHOES', 'EXTRAS', 'NAMES', 'MOODS', 'HEAD', 'BACK', 'FRINGE', 'LOCKS',
-           'ARMS', 'LEGS', 'POSES', 'CUT', 'TORSO', 'Character', 'invent', 'draw_face', 'draw_back_hair',
-           'draw_front_hair', 'draw_figure']
+           'Character', 'invent', 'draw_face', 'draw_back_hair', 'draw_front_hair', 'draw_head']
 
 # %% ../nbs/00a_characters.ipynb #85f63b97
 from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import RED, WHITE, Canvas, box, jitter, mirror, mix, oval, ribbon
+from .canvas import RED, WHITE, Canvas, box, jitter, mirror, mix, oval
 
 # %% ../nbs/00a_characters.ipynb #abd52f01
 HAIR = {  # the usual colour first: it is worn about seven times out of ten
@@ -52,10 +51,9 @@ class Character:
     skin: tuple
     cloth: tuple
     legs: tuple
-    @property
-    def colors(self): return {part: getattr(self, part) for part in ("hair", "eyes", "skin", "cloth")}
-    @property
-    def tall(self): return 1.3 + 7.25*self.build  # from the head's centre down to the soles
+    colors = property(lambda self: {part: getattr(self, part) for part in ("hair", "eyes", "skin", "cloth")})
+    tall = property(lambda self: 1.3 + 7.25*self.build)  # from the head's centre down to the soles
+    top = property(lambda self: dict(color=WHITE) if self.kind == "overalls" else dict(color=self.cloth, pattern=self.pattern))  # of torso and arms, for `Canvas.shape`
 
 # %% ../nbs/00a_characters.ipynb #9aabfe0c
 def invent(
@@ -209,85 +207,7 @@ def _hat(c, who, turn=0., back=False):
         c.shape(box(-1.12, -.66, 1.12, -.4), (176, 74, 66), .8, smooth=False)
         c.shape(oval(0, -.38, 1.85, .22, 16), felt, shade=.06)
 
-# %% ../nbs/00a_characters.ipynb #6c4dbfaa
-ARMS = {"rest": [(.95, 1.95), (1.38, 3.0), (1.22, 4.2)], "wave": [(.95, 1.95), (1.45, 2.75), (1.95, 2.6), (1.9, 1.2)], "hip": [(.95, 1.95), (1.75, 2.9), (.98, 3.8)],
-        "hold": [(.95, 1.95), (1.3, 3.1), (.35, 3.2)], "point": [(.95, 1.95), (1.85, 2.4), (2.9, 2.1)], "cheer": [(.95, 1.95), (1.85, 1.7), (2.05, -.3)],
-        "think": [(.95, 1.95), (1.4, 3.05), (.75, 2.6), (.38, 1.4)], "swing": [(.95, 1.95), (1.6, 2.8), (1.0, 3.5)], "back": [(.95, 1.95), (1.7, 2.7), (2.3, 3.5)]}
-LEGS = {"stand": [(.42, 4.0), (.45, 6.0), (.42, 8.1)], "step": [(.4, 4.0), (.75, 5.9), (.95, 8.1)], "bent": [(.4, 4.0), (1.1, 5.3), (.75, 7.0)], "kick": [(.4, 4.0), (.9, 5.9), (1.9, 7.1)]}
-POSES = {"rest": ("rest", "rest", "stand", "stand"), "wave": ("rest", "wave", "stand", "stand"), "hip": ("hip", "hip", "stand", "step"), "hold": ("hold", "hold", "stand", "stand"),
-         "point": ("rest", "point", "step", "stand"), "cheer": ("cheer", "cheer", "step", "step"), "think": ("rest", "think", "stand", "stand"),
-         "walk": ("back", "swing", "step", "step"), "run": ("swing", "back", "bent", "kick")}  # left arm, right arm, left leg, right leg
-CUT = {"dress": (6.1, 1.6), "uniform": (5.6, 1.6), "coat": (6.0, 1.1), "kimono": (7.7, .95)}  # where a skirt ends, and its half width
-TORSO = [(-.3, 1.42), (-1.02, 1.64), (-1.2, 2.1), (-.88, 3.0), (-.86, 4.1), (.86, 4.1), (.88, 3.0), (1.2, 2.1), (1.02, 1.64), (.3, 1.42)]
-
-def _leg(c, who, side, pose):
-    p = np.multiply(LEGS[pose], (side, 1))
-    bare = who.kind in ("dress", "uniform")
-    foot = oval(p[-1, 0] + side*.1, p[-1, 1] + .2, .42, .23, 10)
-    c.shape(ribbon(p, .42, .26), who.skin if bare else who.legs if who.kind != "overalls" else who.cloth, shade=.12, smooth=False)
-    if bare: c.shape(ribbon([p[1]*.55 + p[2]*.45, p[1]*.3 + p[2]*.7, p[2]], .33, .28), WHITE, .8, smooth=False)
-    c.shape(foot, SHOES, shade=.06)
-
-def _lower(c, who):
-    if who.kind not in CUT: return c.shape(box(-.87, 3.9, .87, 4.55), who.cloth if who.kind == "overalls" else who.legs, smooth=False)
-    hem, wide = CUT[who.kind]
-    c.shape([(-.84, 3.8), (.84, 3.8), (wide, hem), (wide*.4, hem + .12), (-wide*.4, hem + .12), (-wide, hem)], who.cloth, shade=.3, smooth=False, pattern=who.pattern)
-    for x in (-.45, 0, .45) if who.kind != "kimono" else (.15,): c.stroke([(x, 4.3), (x*wide*1.1, hem)], .6)
-
-# %% ../nbs/00a_characters.ipynb #25892f08
-def _trim(c, who):
-    "What tells one kind of clothes from another at the collar."
-    dark, kind = mix(who.cloth, (30, 20, 50), .28), who.kind
-    if kind == "uniform":
-        c.shape([(-.42, 1.4), (-1.0, 1.75), (-.75, 2.3), (0, 2.75), (.75, 2.3), (1.0, 1.75), (.42, 1.4), (0, 2.15)], WHITE, .9, smooth=False)
-        for x in (-1, 1): c.shape([(0, 2.6), (x*.5, 2.45), (x*.42, 3.15)], RED, .9, smooth=False)
-        c.shape(oval(0, 2.62, .17, n=8), RED, .8)
-    if kind == "shirt":
-        for x in (-1, 1): c.shape([(x*.36, 1.36), (x*.62, 1.85), (0, 2.05)], WHITE, .9, smooth=False)
-        for y in (2.5, 3.0, 3.5): c.shape(oval(0, y, .07, n=6), WHITE, .5)
-    if kind in ("coat", "jacket"):
-        if kind == "jacket": c.shape([(-.3, 1.5), (.3, 1.5), (.42, 4.1), (-.42, 4.1)], WHITE, .9, smooth=False)
-        for x in (-1, 1): c.shape([(x*.36, 1.35), (x*.85, 2.0), (x*.55, 2.2), (x*.3 if kind == "jacket" else 0, 3.2), (x*.1, 2.4)], dark, .9, smooth=False)
-        if kind == "coat": [c.shape(oval(.22, y, .09, n=6), mix(who.cloth, (0, 0, 0), .5), .5) for y in (3.4, 3.9)]
-    if kind == "hoodie":
-        c.shape([(-.62, 1.3), (-.95, 1.62), (-.5, 2.1), (0, 2.25), (.5, 2.1), (.95, 1.62), (.62, 1.3), (0, 1.85)], dark, .9)
-        for x in (-1, 1): c.stroke([(x*.2, 2.15), (x*.22, 2.9)], .8)
-        c.shape([(-.55, 3.3), (.55, 3.3), (.75, 3.9), (-.75, 3.9)], who.cloth, .8, smooth=False)
-    if kind == "dress":
-        c.shape([(-.5, 1.42), (.5, 1.42), (.4, 2.0), (0, 2.15), (-.4, 2.0)], who.skin, .9)
-        c.shape(box(-.87, 3.5, .87, 3.85), WHITE, .8, smooth=False)
-    if kind in ("tee", "sweater"): c.stroke([(-.42, 1.45), (-.25, 1.9), (.25, 1.9), (.42, 1.45)], 1.1)
-    if kind == "sweater": c.shape(box(-.88, 3.75, .88, 4.12), dark, .9, smooth=False)
-    if kind == "kimono":
-        for x in (-1, 1): c.shape([(x*.34, 1.4), (x*.62, 1.5), (-x*.3, 3.2), (-x*.5, 2.9)], WHITE, .9, smooth=False)
-        c.shape(box(-.9, 3.0, .9, 3.85), (238, 190, 84), smooth=False, shade=.12); c.stroke([(-.9, 3.42), (.9, 3.42)], .8)
-    if kind == "overalls":
-        c.shape([(-.58, 2.5), (.58, 2.5), (.86, 4.1), (-.86, 4.1)], who.cloth, .9, smooth=False)
-        for x in (-1, 1): c.shape([(x*.75, 1.55), (x*.5, 1.5), (x*.36, 2.6), (x*.56, 2.6)], who.cloth, .8, smooth=False); c.shape(oval(x*.46, 2.62, .08, n=6), (240, 200, 90), .5)
-    if who.extra == "muffler":
-        c.shape([(.2, 1.7), (.62, 1.7), (.7, 3.1), (.3, 3.1)], (236, 120, 90), .9, smooth=False)
-        c.shape(_half((.3, 1.2), (.72, 1.3), (.66, 1.85), (.2, 1.95)), (236, 120, 90), shade=.1)
-
-# %% ../nbs/00a_characters.ipynb #738034f8
-def _arm(c, who, side, pose):
-    p = np.multiply(ARMS[pose], (side, 1)) + [[-side*.09, -.1]] * np.eye(len(ARMS[pose]))[:, :1]  # from inside the shoulder
-    tip = p[-1] + .18*(p[-1] - p[-2])/np.hypot(*(p[-1] - p[-2]))
-    cloth = dict(color=WHITE if who.kind == "overalls" else who.cloth, pattern=None if who.kind == "overalls" else who.pattern)
-    c.shape(oval(*tip, .25, .27, 10), who.skin, .9)
-    if who.kind == "kimono":
-        for part, wide in ((p[:2], (.29, .42)), (p[1:], (.42, .64))): c.shape(ribbon(part, *wide), shade=.14, smooth=False, **cloth)
-        return
-    short = who.kind in ("tee", "overalls")
-    sleeve = dict(color=who.skin, pattern=None) if short or who.kind == "dress" else cloth
-    for part, wide in ((p, (.28, .22)),) if len(p) < 4 else ((p[:2], (.28, .28)), (p[1:], (.3, .22))): c.shape(ribbon(part, *wide), shade=.1, smooth=False, **sleeve)
-    if short: c.shape(ribbon([p[0], p[0]*.6 + p[1]*.4, p[0]*.25 + p[1]*.75], .3, .42), shade=.1, smooth=False, **cloth)
-    if who.kind == "dress": c.shape(oval(side*1.02, 1.98, .42, .4), shade=.12, **cloth)
-
-def _neck(c, who, back):
-    c.shape([(-.34, .7), (.34, .7), (.36, 1.5), *([] if back else [(.18, 1.85), (0, 2.0), (-.18, 1.85)]), (-.36, 1.5)], who.skin, .8, smooth=False)
-    c.wash([(-.32, .85), (.32, .85), (.33, 1.15), (.1, 1.32), (-.33, 1.12)], (60, 20, 60), .26)
-
-# %% ../nbs/00a_characters.ipynb #29821998
+# %% ../nbs/00a_characters.ipynb #1d169439
 def _from_behind(c, who): # a head without a face: ears, hair, a hat
     for side in (-1, 1): c.shape(oval(side*.89, .22, .13, .21, 8), who.skin, .9)
     crown = lambda: c.shape(oval(0, -.04, 1.04, 1.1), who.hair, shade=.14)
@@ -298,23 +218,8 @@ def _from_behind(c, who): # a head without a face: ears, hair, a hat
     if who.style not in ("veil", "curly"): _sheen(c, who)
     if who.extra in ("cap", "straw"): _hat(c, who, back=True)
 
-def draw_figure(c: Canvas, who: Character, mood: str = "calm", pose: str = "rest", turn: float = 0., talking: bool = False, back: bool = False):
-    "A whole person, from the hair at the back to the fringe; the head's centre at the origin, the soles at `who.tall`. `back`: seen from behind."
-    left, right, left_leg, right_leg = POSES[pose]
-    b = c.inner(0, 1.3*(1 - who.build), who.build)
-    front = () if back else ("hold", "think")
-    if not back: draw_back_hair(c, who)
-    _leg(b, who, -1, left_leg); _leg(b, who, 1, right_leg)
-    for side, arm in ((-1, left), (1, right)):
-        if arm not in front: _arm(b, who, side, arm)
-    if who.kind != "overalls": _lower(b, who)
-    own = who.kind != "overalls"
-    b.shape(TORSO, who.cloth if own else WHITE, shade=.25, smooth=False, pattern=who.pattern if own else None)
-    if not own: _lower(b, who)
-    _neck(b, who, back)
-    if not back: _trim(b, who)
-    for side, arm in ((-1, left), (1, right)):
-        if arm in front: _arm(b, who, side, arm)
+def draw_head(c: Canvas, who: Character, mood: str = "calm", turn: float = 0., talking: bool = False, back: bool = False):
+    "What of a head lies before the body: face, fringe and what is worn. `back`: seen from behind."
     if back: return _from_behind(c, who)
     draw_face(c, who, mood, turn, talking)
     draw_front_hair(c, who)

@@ -6,78 +6,16 @@ Docs: https://dualflow.readthedocs.io/cli.html.md"""
 
 # %% auto #0
 __all__ = ['STYLES', 'DATASET', 'WEIGHTS', 'BUDGET', 'VIVID', 'VARIANT', 'REFERENCE', 'RANK', 'WORLD', 'TRAINING', 'CURVES',
-           'CHOOSE', 'START', 'command', 'opt', 'between', 'whole', 'colorize', 'draw_pages', 'create_dataset',
-           'validate_dataset', 'shard_dataset', 'generate_attention', 'train_attention', 'train_colorization', 'train',
-           'evaluate', 'bench', 'demo']
+           'CHOOSE', 'START', 'colorize', 'draw_pages', 'create_dataset', 'validate_dataset', 'shard_dataset',
+           'generate_attention', 'train_attention', 'train_colorization', 'train', 'evaluate', 'bench', 'demo']
 
 # %% ../nbs/10_cli.ipynb #c4ddb70b
-import argparse, json, os, re, signal, sys, threading, time, warnings
+import json, os, sys
 from pathlib import Path
 
-# %% ../nbs/10_cli.ipynb #6d9d53f3
-def _message(text):
-    "An error without what fastai and PyTorch's worker processes put before it."
-    text = re.sub(r"\AException occured in .*?:\n\t", "", text)
-    return re.split(r"(?m)^[\w.]+Error: ", text)[-1].strip() if text.startswith("Caught ") else text
+from .terminal import between, command, complain, counter, one_line, opt, say, show_progress, whole
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    def _get_help_string(self, action): return action.help if action.default is False or action.default in (None, []) else super()._get_help_string(action)
-
-def _line(text):
-    "A text as a terminal shows it in one line: no name of a page can move its cursor."
-    return "".join(o if o.isprintable() else o.encode("unicode_escape").decode() for o in str(text))
-
-def _fail(e): print(f"error: {_line(e)}", file=sys.stderr, flush=True)
-
-def command(*options):
-    "Make a command of a function of its options; `options` are (names, keywords) for `add_argument`. The function returns an exit status or None."
-    def wrap(f):
-        def run(argv=None):
-            plain, told = warnings.formatwarning, []
-            def stop(*_): told.append(True); raise KeyboardInterrupt
-            main = threading.current_thread() is threading.main_thread()
-            ends = {o: was for name in ("SIGINT", "SIGTERM", "SIGHUP") if main and (o := getattr(signal, name, None)) and (was := signal.getsignal(o)) in (signal.SIG_DFL, signal.default_int_handler)}
-            for o in ends: signal.signal(o, stop)  # told to end, it tidies up as after Ctrl-C
-            try:
-                parser = argparse.ArgumentParser("dualflow-" + f.__name__.replace("_", "-"), description=f.__doc__, formatter_class=_Help)
-                for names, keywords in options: parser.add_argument(*names, **keywords)
-                args = vars(parser.parse_args(argv))
-                for k, o in args.items():
-                    if o == "" or isinstance(o, list) and "" in o: parser.error(f"--{k} is empty")  # a variable of the shell that was not set
-                os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads that wait soon sleep, and other programs do not slow them down
-                warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)  # what fastai does to PyTorch is no news to a user
-                warnings.formatwarning = lambda message, *_, **__: f"warning: {_line(message)}\n"
-                for o in (sys.stdout, sys.stderr):
-                    if hasattr(o, "reconfigure"): o.reconfigure(errors="backslashreplace")  # no name of a page is too strange for a terminal
-                return f(**args) or 0
-            except BrokenPipeError:  # nobody reads on, as in `| head`
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                return 1
-            except (Exception, KeyboardInterrupt) as e:
-                if told or isinstance(e, KeyboardInterrupt): print("stopped", file=sys.stderr); return 130  # a library may have taken the interrupt for an error of its own
-                from dualflow.core import DualflowError
-                if not isinstance(e, (DualflowError, OSError)): raise
-                text = f"{e.filename}: {e.strerror}" if getattr(e, "filename", None) else str(e)
-                _fail(_message(text))
-                return 1
-            finally:
-                warnings.formatwarning = plain
-                for o, was in ends.items(): signal.signal(o, was)
-        run.__name__, run.__doc__, run.function = f.__name__, f.__doc__, f
-        return run
-    return wrap
-
-def opt(*names, **keywords): return names, {"help": " ", **keywords}  # argparse shows defaults only where there is a help text
-
-def between(low, high, kind=float):
-    "A type of option: numbers from `low` to `high`."
-    def number(text):
-        if not low <= (x := kind(text)) <= high: raise argparse.ArgumentTypeError(f"{x} is less than {low}" if x < low else f"{x} is not between {low} and {high}")
-        return x
-    return number
-
-def whole(least): return between(least, 2**63 - 1, int)
-
+# %% ../nbs/10_cli.ipynb #372f069f
 STYLES = "gray", "lineart", "screentone"  # those of `printing`, whose import takes seconds
 DATASET = opt("--dataset_dir", required=True, help="folder of a dataset (made by dualflow-create-dataset)")
 WEIGHTS = opt("--weights", help="folder of weights or Hugging Face repository id; none: the embedded weights")
@@ -86,22 +24,7 @@ VIVID = opt("--vivid", type=between(0, 3), default=1., help="chroma, times that 
 VARIANT = opt("--variant", type=whole(0), default=0, help="0 is the mean of all that is likely, closest to the truth; 1, 2, 3, ... are livelier pages that could be")
 REFERENCE = opt("--reference", nargs="+", default=[], help="pages in colour of the same work, or folders, CBZ or PDF with them, whose colours to follow: the more the better, up to 20")
 
-# %% ../nbs/10_cli.ipynb #372f069f
 RANK, WORLD = map(int, (os.environ["RANK"], os.environ["WORLD_SIZE"]) if all(map(os.environ.get, ("RANK", "WORLD_SIZE", "MASTER_ADDR"))) else (0, 1))  # set by accelerate and torchrun: which of how many processes this is
-
-def _say(number, total, name, text): print(f"[{number}/{total}] {_line(name)}: {text}", flush=True)
-
-def _progress(number, total, name): print(f"\r[{number}/{total}] {_line(name):40.40}", end="", file=sys.stderr, flush=True)
-
-def _now_and_then(seconds=10):
-    "A function that says yes at most once in so many seconds: a sign of life for what takes long."
-    last = time.monotonic()
-    def is_time():
-        nonlocal last
-        if time.monotonic() - last < seconds: return False
-        last = time.monotonic()
-        return True
-    return is_time
 
 def _load_flow(weights):
     "The colorizer, and a word about it on screen."
@@ -117,10 +40,11 @@ def _in_colour(paths):
     from dualflow.pipeline import has_colour
     from dualflow.sources import find_pages, spread
     found = []
-    for o in (o for path in paths for o in find_pages(path, _fail)):
-        try: page = load_page(o.read(), name=o.label)
-        except DualflowError as e: _fail(e); continue
-        if has_colour(page): found.append(o)
+    for path in paths:
+        for o in find_pages(path, complain):
+            try:
+                if has_colour(load_page(o.read(), name=o.label)): found.append(o)
+            except DualflowError as e: complain(e)
     if paths and not found: raise DualflowError(f"{', '.join(paths)}: no page in colour here to follow")
     chosen = spread(found, 20)  # each takes as long to study as a page to colour
     if found and RANK == 0: print(f"following {len(chosen)} of {len(found)} page{'s' * (len(found) > 1)} in colour", flush=True)
@@ -144,7 +68,7 @@ def colorize(input, output, budget, vivid, variant, all, mood, hints, reference,
     unread = []
     input, output = Path(input), Path(output)
     pages = find_pages(input, on_error=unread.append)
-    for e in unread if RANK == 0 else (): _fail(e)
+    for e in unread if RANK == 0 else (): complain(e)
     if not pages and unread: return 1
     if not pages: raise DualflowError(f"{input}: no pages here")
     if resume and not input.is_dir() and input.suffix.lower() not in ARCHIVE_ENDINGS: raise DualflowError(f"--resume goes on with a folder, a CBZ or a PDF; {input} is a single page")
@@ -155,9 +79,11 @@ def colorize(input, output, budget, vivid, variant, all, mood, hints, reference,
     sheet = hint_sheet(hints, load_page(pages[0].read(), name=pages[0].label).size) if hints else None
     if sheet and not sheet.getbbox(): raise DualflowError(f"{hints}: nothing is painted there; save the layer with the strokes, at least half opaque")
     mood = read_mood(mood) if mood else None
-    written, lost = colour_book(_load_flow(weights), pages, input, output, _say, _fail, all, sheet, references, consistent, resume, (RANK, WORLD), budget=budget, vivid=vivid, variant=variant, mood=mood)
+    written, lost = colour_book(_load_flow(weights), pages, input, output, say, complain, again=all, hints=sheet, references=references, consistent=consistent, resume=resume,
+                                share=(RANK, WORLD), budget=budget, vivid=vivid, variant=variant, mood=mood)
     kept = len(pages) - written - lost
-    if RANK == 0: print(f"{written} of {len(pages)} pages written to {output}" + f", {kept} there already" * (resume and kept > 0) + f"; {lost} failed" * (lost > 0) + f"; {len(unread)} files or folders could not be opened" * bool(unread))
+    if RANK == 0: print(f"{written} of {len(pages)} pages written to {output}" + f", {kept} there already" * (resume and kept > 0) +
+                        f"; {lost} failed" * (lost > 0) + f"; {len(unread)} files or folders could not be opened" * bool(unread))
     return 1 if lost or unread else 0
 
 # %% ../nbs/10_cli.ipynb #fcfc8052
@@ -169,9 +95,10 @@ def draw_pages(target_dir, chapters, seed):
     from dualflow.core import save_page
     from dualflow.drawing import draw_page
     places = [(o, page, Path(target_dir)/f"drawn_{o:05}"/f"{page + 1:02}.png") for o in range(seed, seed + chapters) for page in range(4)]
+    count = counter()
     for i, (chapter, page, file) in enumerate(places, 1):
         if not file.is_file(): save_page(draw_page(chapter, page=page).color, file)
-        if i % 20 == 0 or i == len(places): print(f"[{i}/{len(places)}]", flush=True)
+        count(i, len(places))
 
 @command(opt("--source_dir", required=True, help="colour pages, or B/W + colour pairs: folders (one a chapter), CBZ or PDF files"),
          opt("--target_dir", required=True, help="folder of the dataset; one that is there already is continued"),
@@ -180,18 +107,17 @@ def create_dataset(source_dir, target_dir, style):
     "Build a dataset from your pages, or go on building it; originals are never changed."
     from dualflow import dataset
     from dualflow.core import DualflowError
-    from dualflow.streaming import INDEX
-    if (Path(target_dir)/INDEX).is_file(): raise DualflowError(f"{target_dir}: holds shards, which would hide new pages from training; name another folder")
+    if (Path(target_dir)/dataset.INDEX).is_file(): raise DualflowError(f"{target_dir}: holds shards, which would hide new pages from training; name another folder")
     def on_found(o):
         print(f"found {o['pages']} pages in {o['folders']} folders and {o['archives']} archives: {o['pairs']} pairs by name, {o['color_alone']} pages without a B/W half (it is made), {o['bw_alone']} B/W alone", flush=True)
-    is_time = _now_and_then()
+    count = counter()
     def on_page(i, n, name, what, note):
-        if what in ("aligned", "left out"): print(f"[{i}/{n}] {_line(name)}: {what}, {_line(note)}", file=sys.stderr if what == "left out" else sys.stdout, flush=True)
-        elif is_time() or i == n: print(f"[{i}/{n}]", flush=True)
+        if what in ("aligned", "left out"): say(i, n, name, f"{what}, {note}", sys.stderr if what == "left out" else None)
+        else: count(i, n)
     info = dataset.create_dataset(source_dir, target_dir, style, on_page, on_found)
     in_pages = len(info["left_out"]) - info["done"].get("left out", 0)
-    for o in info["left_out"][:in_pages]: print(_line(f"{o['page']}: left out, {o['reason']}"), file=sys.stderr)
-    if gone := info["gone"]: print(f"{len(gone)} pages are kept whose originals are not there any more, or not connected, such as {_line(gone[0])}; to drop a page, delete its file in {Path(target_dir)/'metadata'} and run dualflow-validate-dataset --prune")
+    for o in info["left_out"][:in_pages]: print(one_line(f"{o['page']}: left out, {o['reason']}"), file=sys.stderr)
+    if gone := info["gone"]: print(f"{len(gone)} pages are kept whose originals are not there any more, or not connected, such as {one_line(gone[0])}; to drop a page, delete its file in {Path(target_dir)/'metadata'} and run dualflow-validate-dataset --prune")
     print("this run: " + ", ".join(f"{count} {what}" for what, count in info["done"].items()))
     print(f"{info['pages']} pages in {len(info['chapters'])} chapters, {len(info['left_out'])} left out; {target_dir}")
     return 1 if info["left_out"] else 0
@@ -208,12 +134,12 @@ def validate_dataset(dataset_dir, as_json, fix, prune):
     if fix and any(o["fixable"] for o in problems): say(f"{checking.fix_dataset(dataset_dir, problems)} mended")
     if prune:
         files, freed = checking.prune_dataset(dataset_dir)
-        for o in files: say(f"removed: {_line(o)}")
+        for o in files: say(f"removed: {one_line(o)}")
         say(f"{len(files)} files removed, {freed / 1e6:.1f} MB freed")
     if fix or prune: problems = checking.validate_dataset(dataset_dir, on_page)
     if as_json: print(json.dumps(problems, indent=1))  # a terminal may not have all letters, and JSON can do without
     else:
-        rows = [("severity", "page", "kind", "--fix", "problem"), *((o["severity"], _line(o["page"]), o["kind"], "yes" if o["fixable"] else "", _line(o["problem"])) for o in problems)]
+        rows = [("severity", "page", "kind", "--fix", "problem"), *((o["severity"], one_line(o["page"]), o["kind"], "yes" if o["fixable"] else "", one_line(o["problem"])) for o in problems)]
         widths = [max(len(o[k]) for o in rows) for k in range(4)]
         for row in rows if problems else (): print("  ".join(f"{o:{w}}" for o, w in zip(row, widths)) + "  " + row[4])
         print(f"{len(problems)} problems: " + ", ".join(f"{sum(o['severity'] == k for o in problems)} {k}s" for k in ("error", "warning", "note")))
@@ -226,10 +152,10 @@ def validate_dataset(dataset_dir, as_json, fix, prune):
 def shard_dataset(dataset_dir, target_dir, shard_mb, quality):
     "Pack a dataset into shards, to stream more pages than fit in memory."
     from dualflow import streaming
-    is_time = _now_and_then()
+    count = counter()
     def on_page(i, n, name, trouble):
-        if trouble: print(f"[{i}/{n}] {_line(name)}: left out, {_line(trouble)}", file=sys.stderr)
-        elif is_time() or i == n: print(f"[{i}/{n}]", flush=True)
+        if trouble: say(i, n, name, f"left out, {trouble}", sys.stderr)
+        else: count(i, n)
     index = streaming.shard_dataset(dataset_dir, target_dir, shard_mb, quality, on_page)
     pages = {split: sum(o["pages"] for o in index["shards"] if o["split"] == split) for split in ("train", "valid")}
     print(f"{pages['train']} pages to train on and {pages['valid']} to validate, in {len(index['shards'])} shards, {len(index['left_out'])} left out; {target_dir}")
@@ -245,10 +171,10 @@ def generate_attention(dataset_dir, budget, weights):
     flow, pages, failed = _load_flow(weights), DatasetLoader(dataset_dir), 0
     for i, page in enumerate(pages, 1):
         try: regions = save_attention_patches(flow.nets.attention.predict(page), budget=budget)
-        except PageError as e: failed += 1; _fail(e); continue
+        except PageError as e: failed += 1; complain(e); continue
         page.record.attention_regions, page.record.attention_of = [asdict(o) for o in regions], page.stamp("bw")
         page.save()
-        _say(i, len(pages), page.name, f"{len(regions)} regions")
+        say(i, len(pages), page.name, f"{len(regions)} regions")
     return 1 if failed else 0
 
 # %% ../nbs/10_cli.ipynb #ffaf16c6
@@ -290,13 +216,11 @@ def train_colorization(mode, **options):
 @command(opt("--source_dir", help="make the dataset of these pages first, or go on making it, as dualflow-create-dataset does"), *TRAINING, CURVES, START)
 def train(source_dir, **options):
     "Make a dataset of your pages, train the preset's stages in sequence, then colour some pages that were held out."
-    from dualflow.core import DualflowError
+    from dualflow.core import DualflowError, Workspace, save_page
+    from dualflow.dataset import INDEX, DatasetLoader
     from dualflow.runs import PRESETS, refuse_to_lose
-    from dualflow.streaming import INDEX
     if source_dir and WORLD > 1: raise DualflowError("several processes train on a dataset that is there already; make it with dualflow-create-dataset")
     if source_dir: create_dataset.function(source_dir, options["dataset_dir"], "mixed")
-    from dualflow.core import Workspace, save_page
-    from dualflow.dataset import DatasetLoader
     from dualflow.evaluation import evaluate_dataset, format_table, picture_sheet, save_rows
     data, stages, start = options["dataset_dir"], PRESETS[options["preset"]]["epochs"], options["start"]
     if not options["resume"]: refuse_to_lose(stages, data)  # before the first stage, not after hours of it
@@ -304,7 +228,7 @@ def train(source_dir, **options):
     space, split = Workspace(data), "valid" if len(DatasetLoader(data, "valid")) else None
     def measured(weights):
         flow = _load_flow(weights)
-        try: return flow, evaluate_dataset(flow, data, pages=6, split=split, on_page=_progress, on_error=_fail)
+        try: return flow, evaluate_dataset(flow, data, pages=6, split=split, on_page=show_progress, on_error=complain)
         finally: print("", file=sys.stderr)
     takes_on = PRESETS[options["preset"]]["networks"] is None
     if takes_on: _, before = measured(None if start in (None, "embedded") else start)
@@ -332,9 +256,9 @@ def evaluate(dataset_dir, weights, styles, pages, budget, vivid, variant, refere
     if pictures: check_place(picture_file(pictures))
     references = [load_page(o.read()) for o in _in_colour(reference)]
     flow, options, failed = _load_flow(weights), dict(budget=budget, vivid=vivid, variant=variant, reference=references), []
-    try: rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=_progress, on_error=failed.append, **options)
+    try: rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=show_progress, on_error=failed.append, **options)
     finally: print("", file=sys.stderr)
-    for o in failed: _fail(o)
+    for o in failed: complain(o)
     print(format_table(rows))
     if save: save_rows(rows, save)
     if pictures: save_page(picture_sheet(flow, dataset_dir, styles, min(pages or 6, 6), **options), pictures)
@@ -361,18 +285,17 @@ def bench(weights, width, height, repeat, streaming, routers, guidance, dataset_
         for some in ((10_000, (64, 96)), (12, (1984, 2816))): show(bench_streaming(*some))
     elif routers or guidance:
         from dualflow.dataset import DatasetLoader
-        from dualflow.evaluation import compare_guidance, save_rows
+        from dualflow.evaluation import compare_guidance, guidance_table, save_rows
         from dualflow.sources import spread
         if not dataset_dir: raise DualflowError("--routers and --guidance need pages in colour; name a dataset with --dataset_dir")
         flow, data = _load_flow(weights), DatasetLoader(dataset_dir)
         if guidance:
-            rows = compare_guidance(flow, data, pages, style=style, height=height, on_page=_progress)
-            print("\n| guidance | pages | PSNR, dB | gain, dB |\n| --- | ---: | ---: | ---: |")
-            for o in rows: print(f"| {o['guidance']} | {o['pages']} | {o['psnr']:.2f} | {o['gain_db']:+.2f} |")
+            rows = compare_guidance(flow, data, pages, style=style, height=height, on_page=show_progress)
+            print("\n" + guidance_table(rows))
             if save: save_rows(rows, save)
             return
         from dualflow.routers import compare_routers, plot_routers, routers_table
-        rows = compare_routers(flow, spread(data, pages), style=style, on_page=_progress)
+        rows = compare_routers(flow, spread(data, pages), style=style, on_page=show_progress)
         print("\n" + routers_table(rows))
         if save: plot_routers(rows).savefig(save_rows(rows, save).with_suffix(".png"), dpi=120)
     else:

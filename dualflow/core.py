@@ -255,6 +255,7 @@ def check_place(
 ) -> Path: # `path`
     "Raise `DualflowError` if nothing can be written there."
     path = Path(path)
+    if path.is_dir(): raise DualflowError(f"{path}: this is a folder; name a file in it")
     if not (over := next(o for o in path.absolute().parents if o.exists())).is_dir(): raise DualflowError(f"{path}: {over} is a file, not a folder; choose another place")
     if not os.access(over, os.W_OK): raise DualflowError(f"{path}: {over} is protected from writing; choose another place")
     return path

@@ -209,7 +209,10 @@ def _style_for(name, style):
     "The style itself, or for `mixed` one that depends on the name alone."
     return STYLES[hashlib.sha256(name.encode()).digest()[0] % len(STYLES)] if style == "mixed" else style
 
-def _is_there(origin): return os.sep == "/" and "\\" in origin or os.path.isfile(origin) or any(os.path.isfile(origin[:o.start()]) for o in re.finditer(":", origin))  # or the archive that it is in; a name in another encoding cannot be looked up
+def _is_there(origin):
+    "Is a page's file where it was, or the archive that it is in?"
+    if os.sep == "/" and "\\" in origin: return True  # a name in another encoding cannot be looked up
+    return any(os.path.isfile(origin[:end]) for end in (len(origin), *(o.start() for o in re.finditer(":", origin))))
 
 def _add_pair(space, chapter, name, halves, style, records, names):
     "One pair into the dataset: what was done, and a word about it."
@@ -240,8 +243,9 @@ def create_dataset(
     if style not in (*STYLES, "mixed"): raise DualflowError(f"style '{style}' is not one of {', '.join(STYLES)}, mixed")
     left_out, done, space = [], Counter(), Workspace(target_dir)
     leave = lambda page, reason: left_out.append({"page": str(page), "reason": reason})
-    own = [os.path.realpath(o) for o in (space.color, space.bw, space.important, space.background, space.visualization)]  # the target may lie in the source
-    sources = [o for o in find_pages(source_dir, on_error=lambda e: leave(e.path, e.reason)) if not any(Path(os.path.realpath(o.file)).is_relative_to(folder) for folder in own)]
+    real = lambda path: Path(os.path.realpath(path))
+    own = {real(o) for o in (space.color, space.bw, space.important, space.background, space.visualization)}  # the target may lie in the source
+    sources = [o for o in find_pages(source_dir, on_error=lambda e: leave(e.path, e.reason)) if own.isdisjoint(real(o.file).parents)]
     if not sources: raise DualflowError(left_out[0]["page"] + ": " + left_out[0]["reason"] if left_out else
                                         f"{source_dir}: no pages here; expected pictures ({', '.join(sorted(PAGE_ENDINGS))}), CBZ or PDF files")
     pairs = pair_pages(sources)

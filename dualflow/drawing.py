@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .canvas import WHITE, Canvas, box, lit, oval
-from .characters import MOODS, POSES, draw_figure, invent
+from .characters import MOODS, invent
+from .clothes import POSES, draw_figure
 from .creatures import CREATURES, ball, flower, pot
 from .decor import EFFECTS, INDOORS, OUTDOORS, WIDE, light_of
 

@@ -6,13 +6,13 @@ Docs: https://dualflow.readthedocs.io/evaluation.html.md"""
 
 # %% auto #0
 __all__ = ['SEPIA', 'COLUMNS', 'zone_and_borders', 'tinted', 'own_tint', 'evaluate_page', 'evaluate_dataset', 'format_table',
-           'table_file', 'save_rows', 'picture_sheet', 'true_hints', 'compare_guidance', 'bench_page']
+           'table_file', 'save_rows', 'picture_sheet', 'true_hints', 'compare_guidance', 'guidance_table', 'bench_page']
 
 # %% ../nbs/08a_evaluation.ipynb #b12c9531
 import csv, json
 from collections import defaultdict
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 
 import numpy as np, torch
 from PIL import Image, ImageOps
@@ -204,7 +204,7 @@ def compare_guidance(
     on_page=None, # Called with (number, total, name)
 ) -> list[dict]: # A row a kind of guidance: `guidance`, `pages`, `psnr`, `gain_db`
     "What a choice of six variants, a mood, hints and reference pages bring, on pages whose true colours are known; and pages of its own, which the colorizer has coloured before."
-    def reduced(image): return image if (size := working_size(image.size, height)) == image.size else image.resize(size, Image.Resampling.LANCZOS)
+    def reduced(image): return image.resize(working_size(image.size, height), Image.Resampling.LANCZOS)
     chapters = [o.chapter for o in pages.records]
     found, most = defaultdict(list), max(points, default=0)
     for number, i in enumerate(chosen := spread(range(len(pages)), n), 1):
@@ -225,6 +225,11 @@ def compare_guidance(
         for k in near_to: found[k].append((near_to[k], near_to[k] - near_to["none"]))
     return [{"guidance": k, "pages": len(some), "psnr": mean(a for a, _ in some), "gain_db": mean(b for _, b in some)} for k, some in found.items()]
 
+def guidance_table(rows: list[dict]) -> str: # As markdown
+    "A line a kind of guidance."
+    lines = ["| guidance | pages | PSNR, dB | gain, dB |", "| --- | ---: | ---: | ---: |"]
+    return "\n".join(lines + [f"| {o['guidance']} | {o['pages']} | {o['psnr']:.2f} | {o['gain_db']:+.2f} |" for o in rows])
+
 # %% ../nbs/08a_evaluation.ipynb #92808a04
 def bench_page(
     flow: DualFlow,
@@ -235,7 +240,7 @@ def bench_page(
     bw = manga_bw(draw_page(0, size=size).color, "screentone").image
     total = count_macs(flow.colorize, bw)
     times = [flow.colorize(bw).seconds for _ in range(repeat)]
-    middle = {k: sorted(o[k] for o in times)[repeat // 2] for k in times[0]}
+    middle = {k: median(o[k] for o in times) for k in times[0]}
     whole = sum(middle.values())
     out = {"page": f"{size[0]} x {size[1]}", "device": f"{flow.device}, {torch.get_num_threads()} threads", "parameters": f"{sum(p.numel() for p in flow.nets.parameters()) / 1e6:.2f} M",
            "networks": f"{total:.1f} GMAC", "seconds": f"{whole:.2f}", "peak resident memory": f"{peak_memory():.0f} MB"}

@@ -185,12 +185,14 @@ def train_stage(
 ) -> dict: # Stage, the versions made, settings and the last row of the log
     "Train one stage: progress on screen; a new version, checkpoints, logs, pictures and metrics in the workspace."
     world, first = max(1, num_distrib()), rank_distrib() == 0
+    if world > 1: from dualflow.distributed import from_first, shared, together
+    else: from_first, shared, together = lambda o: o, lambda o: o, nullcontext
     if preset not in PRESETS: raise DualflowError(f"preset '{preset}' is not one of {', '.join(PRESETS)}")
     recipe, space, versions = PRESETS[preset] | PRESETS[preset].get(stage, {}), Workspace(dataset_dir), {k: v for k, v in versions.items() if v}
     if stage not in recipe["epochs"]: raise DualflowError(f"preset '{preset}' does not train the {stage} stage, only {', '.join(recipe['epochs'])}")
     if recipe["networks"] is None and not start: raise DualflowError(f"preset '{preset}' takes trained weights on; say which (start)")
     epochs, lr, device = epochs or recipe["epochs"][stage], recipe["lr"], torch.device(device or pick_device())
-    dls = page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0), cache_mb)
+    dls = shared(page_loaders(dataset_dir, views or recipe["views"], recipe["size"], recipe["bs"], workers, seed, device, recipe.get("panels", 0), cache_mb))
     space.create()
     for o in (space.models, space.checkpoints, space.logs, space.visualization, space.metrics, *(space.model(k) for k in (COLOURING if stage == "joint" else [stage]))):
         if first and o.is_dir() and not os.access(o, os.W_OK): raise DualflowError(f"{o}: is protected from writing, and training keeps its state there; allow it, or move the dataset")
@@ -211,8 +213,6 @@ def train_stage(
     if first: print(f"{stage}: {len(dls.train_ds.pages)} pages, {len(dls.valid_ds.pages)} held out, {epochs} epochs of {len(dls.train) * dls.train.bs * world} views on {device}" +
                     f", {world} processes" * (world > 1) + f", {done} done already" * (done > 0), flush=True)
     cbs = [keep, *([curves(space.logs/f"{stage}_{re.sub('[^0-9]', '', keep.run_of['started'])[:14]}")] if tensorboard else [])]
-    if world > 1: from dualflow.distributed import from_first, together
-    else: from_first, together = lambda o: o, nullcontext
     with together(learn):
         if done < epochs: learn.fit_one_cycle(epochs, pct_start=.1, start_epoch=done, cbs=cbs)
         return from_first(finish_stage(keep, learn.model.nets, dataset_dir) if first else None)

@@ -80,7 +80,7 @@ class DualFlowTrainer(nn.Module):
     ):
         super().__init__()
         self.nets, self.trains, self.drop_known = nets, trains, drop_known
-        self.reach = max(["attention", "palette", "gate", "primary", "secondary"].index(o) for o in trains)
+        self.last = max(trains, key=["attention", "palette", "gate", "primary", "secondary"].index)  # what comes after it is not needed
         for name, net in nets.named_children(): net.requires_grad_(name in trains)
 
     def train(self, mode=True):
@@ -99,8 +99,8 @@ class DualFlowTrainer(nn.Module):
         with half_precision(L.device):
             attention = self.nets.attention(L)
             out = dict(attention=attention)
-            if self.reach == 1: out["scores"] = self.nets.palette(attention, L)
-            if self.reach < 2: return out
+            if self.last == "palette": out["scores"] = self.nets.palette(attention, L)
+            if self.last in ("attention", "palette"): return out
             angle = 2 * torch.pi * torch.rand(len(L), 1, 1, 1, device=L.device) * self.training  # hues are turned at random while the colorizers learn
             out["gate_logits"] = self.nets.gate.logits(L)
             gate = torch.sigmoid(out["gate_logits"] + 2)
@@ -112,7 +112,7 @@ class DualFlowTrainer(nn.Module):
             cut = lambda x, k: torch.stack([x[i, :, t // k:(t + side) // k, l // k:(l + side) // k] for i, t, l in patches])
             owner = [i for i, _, _ in patches]
             out["primary"] = turn_hue(self.nets.primary(cut(L, 1), cut(gate, 1), turn_hue(cut(plan, 2), angle[owner]), attention.tokens[owner]), -angle[owner])
-            if self.reach < 4: return out
+            if self.last != "secondary": return out
             known = L.new_zeros(L.shape[0], 4, L.shape[-2] // 8, L.shape[-1] // 8)
             small = F.avg_pool2d(out["primary"], 4)
             for (i, t, l), colour in zip(patches, small):
@@ -179,7 +179,7 @@ def stage_learner(
 ) -> Learner:
     "A fastai Learner that trains one stage."
     trainer = DualFlowTrainer(nets.to(memory_format=torch.channels_last), TRAINS[stage]).to(dls.device)
-    groups = {GATE_RATE if "gate" in group else 1: [p for o in group for p in getattr(nets, o).parameters()]
-              for group in ([o for o in trainer.trains if o == "gate"], [o for o in trainer.trains if o != "gate"]) if group}
-    return Learner(dls, trainer, loss_func=trainer.loss, lr=[lr * o for o in groups], opt_func=Muon, wd=.01, cbs=[SeedEpochs(), ShowTruth()],
-                   splitter=lambda m: list(groups.values()))
+    parameters = {o: [*getattr(nets, o).parameters()] for o in trainer.trains}
+    gate = [parameters.pop("gate")] if "gate" in parameters else []
+    groups, rates = [*gate, sum(parameters.values(), [])], [GATE_RATE * lr] * len(gate) + [lr]
+    return Learner(dls, trainer, loss_func=trainer.loss, lr=rates, opt_func=Muon, wd=.01, cbs=[SeedEpochs(), ShowTruth()], splitter=lambda m: groups)

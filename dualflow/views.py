@@ -78,7 +78,7 @@ def page_loaders(
     panels: float = 0, # Share of the training views over which panels of other pages are laid
     cache_mb: int = 3000, # Keep decoded pages of a folder in memory up to this, and an eighth more to validate on
 ) -> DataLoaders: # Training and validation
-    "fastai loaders of printed views; validation pages come from chapters held out."
+    "fastai loaders of printed views; validation pages come from chapters held out. Of several processes, each gets batches of its own size; `distributed.shared` divides the views."
     rank, world = rank_distrib(), max(1, num_distrib())  # which of how many processes this is
     fixed, streamed = max(bs, views // 16 // bs * bs), (Path(dataset_dir)/INDEX).is_file()  # `fixed`: views to validate on
     if streamed: views = len(ShardPages(dataset_dir))
@@ -94,7 +94,4 @@ def page_loaders(
             for o in sets: o.fill()
     if workers and get_start_method() == "forkserver": set_forkserver_preload(["dualflow.views"])  # as on Linux since Python 3.14; or each process would import all this anew, every epoch
     loaders = [DataLoader(o, bs=bs, drop_last=i == 0, num_workers=workers, after_batch=print_views, device=device) for i, o in enumerate(sets)]
-    if world > 1:
-        from dualflow.distributed import Share
-        loaders = [Share(loaders[0], rank, world), Share(loaders[1], 0, 1)]
     return DataLoaders(*loaders, device=device)

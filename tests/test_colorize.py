@@ -336,7 +336,7 @@ def test_commands_hand_their_options_on(tmp_path, monkeypatch, page):
     look = "--budget", .1, "--vivid", .5, "--variant", 2
     seen = spy(monkeypatch, "dualflow.books.colour_book"); command("colorize", "--input", tmp_path / "p.png", "--output", tmp_path / "o.png", "--all", *look)
     options = seen[0][1]
-    assert (options["budget"], options["vivid"], options["variant"]) == (.1, .5, 2) and seen[0][0][6] is True
+    assert (options["budget"], options["vivid"], options["variant"]) == (.1, .5, 2) and options["again"] is True
     seen = spy(monkeypatch, "dualflow.evaluation.evaluate_dataset"); command("evaluate", "--dataset_dir", tmp_path, *look)
     options = seen[0][1]
     assert (options["budget"], options["vivid"], options["variant"]) == (.1, .5, 2)

@@ -19,6 +19,7 @@ from dualflow.drawing import draw_page
 from dualflow.printing import STYLES, manga_bw
 from dualflow.sources import Source, find_pages, pair_key, render_pdf
 from dualflow.streaming import fingerprint
+from dualflow.terminal import counter
 
 ROOT = Path(__file__).parents[1]
 PAGES = [draw_page(i, size=(320, 448)).color for i in range(6)]
@@ -274,7 +275,10 @@ def test_a_page_that_may_not_be_read_is_told_so(mine, monkeypatch):
     with pytest.raises(PageError, match="p0.png: no permission to read it; allow that"): find_pages(mine)[0].read()
 
 
-def test_what_takes_long_gives_a_sign_of_life(): assert cli._now_and_then(0)() and not cli._now_and_then(60)()
+def test_what_takes_long_gives_a_sign_of_life(capsys):
+    often, seldom = counter(0), counter(60)
+    for i in (1, 2): often(i, 2); seldom(i, 2)
+    assert capsys.readouterr().out.split() == ["[1/2]", "[2/2]", "[2/2]"]
 
 
 def test_an_archive_may_not_promise_the_moon(tmp_path, monkeypatch):

@@ -4,7 +4,8 @@ import pytest
 
 from dualflow import drawing
 from dualflow.canvas import Canvas, lit
-from dualflow.characters import HAIR, MOODS, POSES, draw_figure, invent
+from dualflow.characters import HAIR, MOODS, invent
+from dualflow.clothes import POSES, draw_figure
 from dualflow.decor import EFFECTS, INDOORS, LIGHT, OUTDOORS, TIMES, field, light_of
 from dualflow.drawing import SHOTS, _layout, _overlap, _plan, draw_balloon, draw_caption, draw_chapter, draw_page, draw_panel
 

@@ -63,6 +63,11 @@ def test_a_table_that_cannot_be_kept_is_refused_before_the_work(tmp_path, monkey
     with pytest.raises(DualflowError, match="protected from writing; choose another place"): table_file(tmp_path/"new/a.json")
 
 
+def test_a_folder_is_no_place_for_a_file(tmp_path):
+    (tmp_path/"rows.json").mkdir()
+    with pytest.raises(DualflowError, match="rows.json: this is a folder; name a file in it"): table_file(tmp_path/"rows.json")
+
+
 def test_pictures_that_cannot_be_kept_are_refused_before_the_work(tmp_path, monkeypatch, capsys):
     (tmp_path/"a").write_bytes(b"")
     assert cli.evaluate(["--dataset_dir", str(tmp_path/"none"), "--pictures", str(tmp_path/"a/b.png")]) == 1 and "a is a file, not a folder; choose another place" in capsys.readouterr().err

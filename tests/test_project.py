@@ -16,6 +16,16 @@ def tracked():
     return [ROOT / o for o in listed.stdout.splitlines()]
 
 
+def test_imports_point_one_way():
+    "A module imports only what an earlier notebook exports, inside functions too."
+    texts = {o.stem: o.read_text(encoding="utf-8") for o in (ROOT / "dualflow").glob("[!_]*.py")}
+    notebook = {k: re.search(r"File to edit: \.\./nbs/(.+)\.ipynb", o)[1] for k, o in texts.items()}
+    for name, text in texts.items():
+        used = {o for found in re.findall(r"^ *from (?:dualflow)?\.(\w+) import|^ *from dualflow import (.+)", text, re.M) for o in ", ".join(found).split(", ")} & texts.keys()
+        assert not [o for o in used if notebook[o] >= notebook[name]], (name, used)
+    assert len(texts) > 30
+
+
 def test_one_version():
     import dualflow
     assert dualflow.__version__ == FACTS["version"]
