@@ -1,6 +1,7 @@
 """Builds the documentation site of the notebooks without Quarto: `python .ci/docs.py [FOLDER]` (`_docs` by default).
 nbdev turns exported cells into their documentation; a few changes make MyST notebooks of these, and Sphinx does the rest."""
-import json, os, re, shutil, sys, tempfile
+import ast, json, os, re, shutil, sys, tempfile
+from itertools import groupby
 from pathlib import Path
 
 import yaml
@@ -13,17 +14,40 @@ OPTIONS = dict(project="dualflow", html_title="dualflow", html_theme="furo", ext
                # a page's documentation starts at ###, and signatures hold types that are no Python
                suppress_warnings=["myst.header", "misc.highlighting_failure"])
 
+PARTS = {"Pages": "00", "Datasets": "01", "Networks and fusion": ("02", "03", "04", "05"), "Measures and training": ("06", "07"), "In use": ("08", "09", "10")} # How names of notebooks begin
+
+
+def definitions(page):
+    "What the module of a page defines: {name: (line, source)}."
+    if not (module := ROOT / f"dualflow/{page}.py").exists(): return {}
+    code = module.read_text(encoding="utf-8")
+    found = [o for o in ast.parse(code).body if isinstance(o, (ast.FunctionDef, ast.ClassDef))]
+    starts = [min([o.lineno, *(d.lineno for d in o.decorator_list)]) for o in found]
+    return {o.name: (n, "\n".join(code.splitlines()[n - 1:o.end_lineno])) for o, n in zip(found, starts)}
+
+
+def documents(cell):
+    "Which name a cell documents, or None."
+    name = re.search(r"^show_doc\(([\w.]+)\)", "".join(cell["source"]), re.M) if cell["cell_type"] == "code" else None
+    return name and name[1]
+
 
 def read(path):
     "A processed notebook and its front matter; documentation cells become markdown."
     nb = json.loads(path.read_text(encoding="utf-8"))
     front = yaml.safe_load("".join(nb["cells"].pop(0)["source"]).strip().strip("-")) if nb["cells"][0]["cell_type"] == "raw" else {}
+    page = Path(front.get("output-file", path.name)).stem
+    defined, cells = definitions(page), []
+    for shown, run in groupby(nb["cells"], lambda cell: bool(documents(cell))):  # in the module's order; nbdev begins with the last
+        cells += sorted(run, key=lambda cell: defined.get(documents(cell).split(".")[0], [0])[0]) if shown else run
+    nb["cells"] = cells
     for cell in nb["cells"]:
-        text = "".join(cell["source"])
+        text, name = "".join(cell["source"]), documents(cell)
         if cell["cell_type"] == "code":
             if "#| output: asis" in text:
                 text = "\n\n".join("".join(o["data"].get("text/markdown", "")) for o in cell["outputs"] if "data" in o)
                 text = re.sub(r"^---\n+(\[source\].*\n+)?", "", text)
+                if name in defined: text += f"\n\n<details><summary>Source</summary>\n\n````python\n{defined[name][1]}\n````\n\n</details>"
                 cell.update(cell_type="markdown", metadata={})
                 for key in ("outputs", "execution_count"): cell.pop(key, None)
             elif "#| echo: false" in text: cell["metadata"] = {"tags": ["remove-input"]}
@@ -31,7 +55,7 @@ def read(path):
         else: text = re.sub(r"^:::+ *\{\.callout-(\w+)[^}]*\}", r":::{\1}", text, flags=re.M)
         cell["source"] = text
     if "title" in front: nb["cells"].insert(0, {"cell_type": "markdown", "metadata": {}, "source": f"# {front['title']}\n\n> {front.get('description', '')}"})
-    return nb, Path(front.get("output-file", path.name)).stem
+    return nb, page
 
 
 def prepare(processed, target, site):
@@ -54,11 +78,14 @@ def prepare(processed, target, site):
     for nb, page in books.values():
         for cell in nb["cells"]:
             if cell["cell_type"] == "markdown": cell["source"] = links(cell["source"])
-    pages = [page for _, page in books.values() if page != "index"]
+    parts = {}
+    for name, (_, page) in books.items():
+        if page != "index": parts.setdefault(next((part for part, begins in PARTS.items() if name.startswith(begins)), "Lessons and benchmarks"), []).append(page)
     for name in ("MODEL_CARD.md", "LICENSE"):
         if (ROOT / name).exists(): (target / name).write_text(links((ROOT / name).read_text(encoding="utf-8")), encoding="utf-8")
-    if (target / "MODEL_CARD.md").exists(): pages.append("MODEL_CARD")
-    books["index.ipynb"][0]["cells"].append({"cell_type": "markdown", "metadata": {}, "source": "```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```"})
+    if (target / "MODEL_CARD.md").exists(): parts["Lessons and benchmarks"].append("MODEL_CARD")
+    trees = [f"```{{toctree}}\n:hidden:\n:caption: {part}\n\n" + "\n".join(pages) + "\n```" for part, pages in parts.items()]
+    books["index.ipynb"][0]["cells"].append({"cell_type": "markdown", "metadata": {}, "source": "\n\n".join(trees)})
     for nb, page in books.values(): (target / f"{page}.ipynb").write_text(json.dumps(nb), encoding="utf-8")
     if (ROOT / "nbs/images").exists(): shutil.copytree(ROOT / "nbs/images", target / "images")
 

@@ -1,5 +1,5 @@
 "The documentation site: built of every notebook, without Quarto, without a warning."
-import json, os, subprocess, sys
+import json, os, re, subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,14 @@ def test_site(tmp_path):
     done = subprocess.run([sys.executable, "-W", "ignore", ".ci/docs.py", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=600,
                           env={**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    pages = {o.name: o.read_text(encoding="utf-8") for o in tmp_path.glob("*.html")}
     for notebook in NOTEBOOKS:
         cells = json.loads((ROOT / "nbs" / notebook).read_text(encoding="utf-8"))["cells"]
-        title = "".join(cells[0]["source"]).splitlines()[0].removeprefix("# ")
-        assert any(f"<title>{title}" in o.read_text(encoding="utf-8") for o in tmp_path.glob("*.html")), notebook
-    assert 'id="pipeline-colorize-image"' in (tmp_path / "pipeline.html").read_text(encoding="utf-8")
+        title, said = ("".join(cell["source"]) for cell in cells[:2])  # apart, as nbdev drops what else the title's cell holds
+        page = next((o for o in pages.values() if f"<title>{title.splitlines()[0].removeprefix('# ')}" in o), None)
+        assert page, notebook
+        assert notebook == "index.ipynb" or " ".join(said.split()[:4]) in page, notebook
+    assert 'id="pipeline-colorize-image"' in pages["pipeline.html"]
+    assert not [k for k, o in pages.items() if re.search(r"\]\(\w+\.ipynb\)", o)], "a link within a link"
+    assert pages["runs.html"].index('id="train-stage"') < pages["runs.html"].index('id="finish-stage"')  # as in the module
+    assert "fit_one_cycle(epochs" in re.sub("<.*?>", "", pages["runs.html"]), "the source of train_stage"
