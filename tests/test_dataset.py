@@ -12,7 +12,7 @@ from skimage.transform import SimilarityTransform
 
 from dualflow import cli
 from dualflow.alignment import FINE, IN_PLACE, Alignment, align_pair, find_alignment, in_place, lay_over
-from dualflow.checking import NEAR, find_duplicates, fix_dataset, prune_dataset, validate_dataset
+from dualflow.checking import NEAR, find_duplicates, find_leftovers, fix_dataset, prune_dataset, validate_dataset
 from dualflow.core import DualflowError, PageError, Workspace, load_page, png, save_page
 from dualflow.dataset import SCHEMA, DatasetLoader, _style_for, create_dataset, drop_maps, file_name, held_out, is_grey, migrate, read_record, read_records
 from dualflow.drawing import draw_page
@@ -398,6 +398,7 @@ def test_harm_is_seen_and_mended(data, harm, kind, fixable):
     problems = validate_dataset(data)
     found = [o for o in problems if o["kind"] == kind and o["severity"] == "error"]
     assert found and found[0]["fixable"] == fixable, problems
+    if kind == "misaligned": assert "lies about 9 pixels off" in found[0]["problem"]
     fix_dataset(data, problems)
     left = kinds(validate_dataset(data))
     assert left == [] if fixable else left
@@ -420,7 +421,7 @@ def test_what_cannot_be_mended_hinders_nothing(data, capsys):
 
 
 def test_leftovers_are_notes_and_can_be_pruned(data, capsys):
-    (data / "metadata/.ch__p9-abcd1234.json").write_text("{"); (data / "source/bw/gone.png").write_bytes(bytes(1000)); (data / "source/bw/.keep").write_text("")
+    (data / "metadata/.ch__p9-abcd1234.json").write_text("{"); (data / "source/bw/gone.png").write_bytes(bytes(600_000)); (data / "source/bw/.keep").write_text("")
     (data / "attention_maps/patches/important/gone__00.png").write_bytes(bytes(500)); (data / "attention_maps/patches/important/ch__p0__00.png").write_bytes(b"mine")
     (data / "dataset_info.json").write_text("{}")
     save_page(PAGES[0], data.parent / "mine/ch2/again.png"); create_dataset(data.parent / "mine/ch2", data); (data / "dataset_info.json").unlink()
@@ -429,7 +430,7 @@ def test_leftovers_are_notes_and_can_be_pruned(data, capsys):
     assert status == 0 and "1 warnings, 4 notes" in out and out.splitlines()[0].split() == ["severity", "page", "kind", "--fix", "problem"]
     assert kinds(json.loads(command("--json")[1]), "warning") == [("ch__p0", "duplicate")] or kinds(json.loads(command("--json")[1]), "warning") == [("ch2__again", "duplicate")]
     status, out = command("--prune", "--fix")
-    assert status == 0 and "3 files removed, 0.0 MB freed" in out and "1 mended" in out and "1 problems: 0 errors, 1 warnings, 0 notes" in out
+    assert status == 0 and "3 files removed, 0.6 MB freed" in out and "1 mended" in out and "1 problems: 0 errors, 1 warnings, 0 notes" in out
     assert (data / "source/bw/.keep").exists() and (data / "attention_maps/patches/important/ch__p0__00.png").exists()
     half(data, "bw", 0).unlink()
     assert command()[0] == 1 and command("--fix")[0] == 0
@@ -441,6 +442,14 @@ def test_what_somebody_else_put_there_stays(data, capsys):
     assert cli.validate_dataset(["--dataset_dir", str(data), "--prune"]) == 0
     out = capsys.readouterr().out
     assert (data / "source/bw/notes.txt").read_text() == "mine" and f"removed: {data / 'source/color/stray.png'}" in out and "1 files removed" in out and "0 problems" in out
+
+
+def test_a_page_whose_name_ends_like_a_patch_is_no_leftover(tmp_path):
+    "Nor is what a damaged record may speak of; a half that its record does not name is one."
+    space = Workspace(tmp_path).create()
+    for o in ("source/color/ch__12.png", "source/bw/ch__12.png", "source/bw/lost.png", "attention_maps/patches/background/ch__12.png", "attention_maps/patches/important/ch__12.json", "attention_maps/patches/important/ch__12__00.png"): (tmp_path / o).touch()
+    (tmp_path / "source/color/ch__12.jpg").touch()
+    assert find_leftovers(space, {"ch__12": SimpleNamespace(color="ch__12.png", bw="ch__12.png"), "lost": PageError("lost", "damaged")}) == [("orphan", tmp_path / "source/color/ch__12.jpg")]
 
 
 def test_a_chapter_under_a_new_name_is_seen_twice(tmp_path, capsys):
@@ -689,6 +698,16 @@ def test_a_half_that_is_made_of_what_is_gone_cannot_be_mended(data):
     for kind, i in (("color", 0), ("bw", 0), ("bw", 1)): half(data, kind, i).unlink()
     edit(data, 1, attention_regions=[{"x": 0, "y": 0, "w": 9, "h": 9, "importance": 1.}], attention_of="other")
     assert [(o["page"], o["kind"], o["fixable"]) for o in validate_dataset(data) if o["severity"] == "error"] == [("ch__p0", "missing", False)] * 2 + [("ch__p1", "missing", True)]
+
+
+def test_a_map_stays_where_the_same_half_is_made_again_and_goes_where_another_is(data):
+    region, important = {"x": 0, "y": 0, "w": 9, "h": 9, "importance": 1.}, Workspace(data).important
+    for i in range(2):
+        edit(data, i, attention_regions=[region], attention_of=read_record(data / f"metadata/ch__p{i}.json").files["bw"]); (important / f"ch__p{i}__00.png").touch()
+        half(data, "bw", i).unlink()
+    edit(data, 1, style="lineart")
+    assert fix_dataset(data, validate_dataset(data)) == 3  # and their number, by style
+    assert [o.name for o in important.iterdir()] == ["ch__p0__00.png"] and [len(o.record.attention_regions) for o in DatasetLoader(data)][:2] == [1, 0] and validate_dataset(data) == []
 
 
 def test_what_was_left_out_is_remembered(data):

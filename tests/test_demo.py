@@ -11,6 +11,7 @@ from scipy import ndimage
 
 gr = pytest.importorskip("gradio")
 
+from dualflow import app
 from dualflow.app import WORDS, colour_upload, launch, read_strokes, sample_pages, to_paint_on, write_report
 from dualflow.core import DualflowError, load_page
 from dualflow.drawing import draw_page
@@ -38,10 +39,14 @@ def broken(page, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def url():
+def demo():
     demo = launch(prevent_thread_lock=True, quiet=True, inline=False)
-    yield demo.local_url
+    yield demo
     demo.close()
+
+
+@pytest.fixture(scope="module")
+def url(demo): return demo.local_url
 
 
 def test_handler_gives_every_picture(page):
@@ -110,6 +115,29 @@ def test_all_layers_of_strokes_are_read_and_their_soft_rims_are_none():
 
 def test_pages_to_try_are_those_of_the_checkout():
     assert [o.tobytes() for o in sample_pages()] == [load_page(o).tobytes() for o in sorted((ROOT/"data"/"samples").glob("*.png"))[:6]] != []
+
+
+def test_pages_to_try_are_drawn_where_there_is_no_checkout(monkeypatch, tmp_path):
+    monkeypatch.setattr(app, "SAMPLES", tmp_path); monkeypatch.setattr(app, "draw_page", lambda seed: draw_page(seed, (96, 128)))
+    drawn = sample_pages.__wrapped__()
+    assert len({o.tobytes() for o in drawn}) == 3 and not any(has_colour(o) for o in drawn)
+
+
+def test_strokes_are_of_the_page_that_they_were_made_on(demo, monkeypatch):
+    "Coloured again, it keeps them, over what they did; another page has none."
+    answer, on_easel = (next(o.fn for o in demo.fns.values() if o.name == name) for name in ("answer", "on_easel"))
+    page, other, given, hinted = Image.new("RGB", (90, 120), "tan"), Image.new("RGB", (90, 120), "teal"), [], []
+    monkeypatch.setattr(app, "colour_upload", lambda *args: given.append(args) or ((page, other), "said", other, *[page] * 5))
+    monkeypatch.setattr(app, "places_to_ask", lambda page, hints: hinted.append(hints) or [])
+    french = SimpleNamespace(headers={"accept-language": "fr"})
+    for before, kept in (("b.png", "strokes"), ("a.png", None)):
+        (_, file), said, full, *how, coloured, same = answer("b.png", .4, ["c.png"], "night", 2, "strokes", before, french)
+        assert given.pop() == ("b.png", .4, None, "fr", kept, ["c.png"], "night", 2) and (coloured, same, said) == ("b.png", before == "b.png", "said")
+        assert file == full and [Path(o).stem for o in (full, *how)] == [f"b_{o}" for o in ("colored", "attention", "regions", "plan", "primary", "secondary")]
+    sheet = Image.new("RGBA", (45, 60)); sheet.paste((200, 0, 0, 255), (0, 0, 5, 5))
+    again, calm = (on_easel((page, other), same, dict(layers=[sheet]), "said")[1] for same in (True, False))
+    assert again["layers"] == [sheet] and again["background"].tobytes() == calm.tobytes() == other.tobytes()
+    assert hinted[0].getbbox() == (0, 0, 10, 10) and hinted[1] is None  # nor is it asked where it was told
 
 
 def test_a_double_page_is_painted_on_at_full_height(): assert to_paint_on(Image.new("RGB", (2800, 1440))).size == (1400, 720)

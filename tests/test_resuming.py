@@ -1,5 +1,5 @@
 "A run that was killed, wherever it was, and resumed: the same curve and the same weights as if it had not been."
-import csv, multiprocessing, os, shutil, signal, sys
+import csv, json, multiprocessing, os, shutil, signal, sys
 
 import pytest
 import torch
@@ -64,6 +64,7 @@ def dataset(tmp_path_factory):
 def outcome(folder):
     with open(folder / "training/logs/joint.csv") as f: rows = [{k: v for k, v in o.items() if k != "time"} for o in csv.DictReader(f)]
     assert Versions(folder / "models").names("primary") == ["001", "002"]
+    assert json.loads((folder / "training/metrics/joint.json").read_text())["valid_loss"] == float(rows[-1]["valid_loss"]) != float(rows[0]["valid_loss"])
     return rows, {k: v for o in COLOURING for k, v in load_file(folder / f"models/{o}/002/{o}.safetensors").items()}
 
 

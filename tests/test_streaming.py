@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from dualflow import cli
+from dualflow import cli, streaming
 from dualflow.augmentation import Recipe, add_panels, cut_view, draw_recipe, print_views, scan
 from dualflow.core import WORKING_HEIGHT, DualflowError, Workspace, load_page, page_lightness, save_page
 from dualflow.dataset import DatasetLoader, Page, PageRecord
@@ -111,6 +111,10 @@ def test_an_epoch_has_every_page_once(counts, mix, seed, epoch):
 def test_the_order_hangs_on_seed_and_epoch(shards):
     order = lambda seed, epoch: names(ShardPages(shards, seed=seed).set_epoch(epoch))
     assert order(1, 3) == order(1, 3) and len({tuple(order(s, e)) for s in (0, 1) for e in (0, 1)}) == 4
+    pages = ShardPages(shards, mix=1)
+    pages.shards = [{"first": 10 * i, "pages": 10} for i in range(10)]
+    turns = [[*zip(*pages.places(epoch))] for epoch in (0, 1)]  # shards take turns, and so do the pages of each
+    assert turns[0][0] != turns[1][0] and all(list(shard) != sorted(shard) and list(page[:10]) != sorted(page[:10]) for shard, page in turns)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -152,6 +156,8 @@ def test_views_are_cut_views_whoever_cuts_them(shards):
     for i in range(3): assert torch.equal(torch.cat([o[i] for o in loaded]), torch.stack([o[i] for o in alone]))
     pages.set_epoch(1, seen=6)
     assert all(torch.equal(a, b) for one, two in zip(views, alone[6:]) for a, b in zip(one, two))
+    recipes = lambda views: {tuple(o[2].tolist()) for o in views if o[2][0]}  # of what is printed
+    assert recipes(alone) and not recipes(alone) & (recipes(ShardViews(pages.set_epoch(2), size=32)) | recipes(ShardViews(ShardPages(shards, seed=1, chunk=2).set_epoch(1), size=32)))
     fixed = [o[2] for o in ShardViews(ShardPages(shards, "valid"), 32, fixed=True)]
     assert [o[1] for o in fixed] == [i % 3 for i in range(len(fixed))] and all(o[5:].tolist() == list(Recipe()[5:]) for o in fixed)
 
@@ -209,6 +215,22 @@ def test_other_settings_start_again(folder, tmp_path):
     few = shard_dataset(folder, tmp_path, 1)
     assert many["fingerprint"] != few["fingerprint"] and len(many["shards"]) > len(few["shards"]) == 2
     assert {o.name for o in tmp_path.iterdir()} == {INDEX, "train-00000.tar", "valid-00000.tar"}
+
+
+def test_shards_of_an_older_kind_are_made_again(tmp_path, monkeypatch):
+    add_page(tmp_path/"dataset", "one", "p1", Image.new("RGB", (32, 32), "tan"), style="gray")
+    shard_dataset(tmp_path/"dataset", tmp_path/"shards")
+    monkeypatch.setattr(streaming, "SCHEMA", streaming.SCHEMA + 1)
+    with pytest.raises(DualflowError, match="of an older kind; run dualflow-shard-dataset again"): ShardPages(tmp_path/"shards")
+    assert shard_dataset(tmp_path/"dataset", tmp_path/"shards")["schema"] == streaming.SCHEMA and len(ShardPages(tmp_path/"shards")) == 1
+
+
+def test_an_index_that_leads_out_of_its_folder_deletes_nothing_there(tmp_path):
+    add_page(tmp_path/"dataset", "one", "p1", Image.new("RGB", (32, 32), "tan"), style="gray")
+    index = shard_dataset(tmp_path/"dataset", tmp_path/"shards")
+    (tmp_path/"mine.tar").write_text("mine")
+    (tmp_path/"shards"/INDEX).write_text(json.dumps({**index, "fingerprint": "other", "shards": [{**index["shards"][0], "file": "../mine.tar"}]}))
+    assert shard_dataset(tmp_path/"dataset", tmp_path/"shards") == index and (tmp_path/"mine.tar").read_text() == "mine"
 
 
 def test_a_shard_ends_with_the_page_that_takes_it_to_its_size(shards):
@@ -359,6 +381,13 @@ def test_a_cache_sent_to_another_process_is_empty():
     sent = pickle.loads(pickle.dumps(cache))
     assert len(pickle.dumps(cache)) < 1000 and (sent.held, sent.limit, len(sent.kept)) == (0, cache.limit, 0) and cache.held == 1000
     assert sent.get("a", lambda: b"y") == b"y" and sent.held == 1
+
+
+def test_a_worker_uses_the_cache_and_adds_nothing(monkeypatch):
+    cache = PatchCache(1)
+    cache.get("a", lambda: b"x")
+    monkeypatch.setattr(streaming, "get_worker_info", lambda: "some")
+    assert (cache.get("a", None), cache.get("b", lambda: b"yy")) == (b"x", b"yy") and (list(cache.kept), cache.held, cache.hits) == (["a"], 1, 1)
 
 
 def test_the_cache_counts_pictures_as_they_lie_in_memory():

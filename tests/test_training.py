@@ -521,9 +521,21 @@ def test_a_recipe_has_its_own_settings_for_a_stage(tmp_path, monkeypatch):
     def loaders(*args): asked.append(args); raise Stop
     monkeypatch.setattr(runs, "page_loaders", loaders)
     for stage in ("attention", "primary"):
-        with pytest.raises(Stop): train_stage(stage, tmp_path, "small")
+        with pytest.raises(Stop): train_stage(stage, tmp_path, "small", workers=2, seed=5, device="cpu", cache_mb=7)
+    assert asked[0][4:] == (2, 5, torch.device("cpu"), .5, 7)
     (_, views, size, batch, *_, panels, _), (_, views2, size2, batch2, *_, panels2, _) = asked
     assert (views, size, batch, panels) == (800, 512, 16, .5) and (views2, size2, batch2, panels2) == (800, 512, 8, 0)
+    def learner(dls, nets, stage, lr): asked.append(lr); raise Stop
+    for name, f in (("page_loaders", lambda *args: SimpleNamespace(train_ds=[0])), ("fingerprint", lambda folder: {"pages": 1, "sha256": "0" * 64}), ("begin_run", lambda *args: {"from": {}}), ("stage_learner", learner)): monkeypatch.setattr(runs, name, f)
+    for stage in ("primary", "joint"):
+        with pytest.raises(Stop): train_stage(stage, tmp_path, "nano", device="cpu")
+    assert asked[2:] == [3e-3, 1.5e-3]
+
+
+def test_a_recipe_is_not_begun_where_a_later_stage_was_cut_off(tmp_path, capsys):
+    file = Keep(Workspace(tmp_path / "d"), "joint").file
+    file.parent.mkdir(parents=True); torch.save({"epoch": 1, "settings": {"epochs": 3}}, file)
+    assert cli.train(["--dataset_dir", str(tmp_path / "d"), "--preset", "nano"]) == 1 and "joint.pt: a run that was cut off after 1 of 3 epochs" in capsys.readouterr().err
 
 
 def test_training_begins_only_where_it_can_be_kept(dataset, monkeypatch):
@@ -541,8 +553,15 @@ def test_a_run_with_another_version_begins_again(dataset, tmp_path, capsys):
     shutil.copytree(dataset, data := tmp_path / "work/dataset")
     train = lambda stage, **options: train_stage(stage, data, "nano", epochs=1, views=8, device="cpu", **options)["versions"]
     for stage in ("attention", "attention", "primary"): train(stage)
+    one, two = (Networks.load({"attention": tmp_path / "work/models/attention" / o}).attention.state_dict() for o in ("001", "002"))
+    assert all(torch.allclose(v, two[k], atol=1e-3) for k, v in one.items())  # the same seed, the same weights
+    file = tmp_path / "work/models/checkpoints/primary.pt"
+    torch.save(torch.load(file, weights_only=True) | {"best": 0., "fastai": (7, 7, torch.tensor(1.))}, file)
     assert train("primary", resume=True, attention="001") == {"primary": "002"} and "beginning again" in capsys.readouterr().out
     assert Versions(tmp_path / "work/models").record("primary", "002")["trained_with"] == {"attention": "001"}
+    state = torch.load(file, weights_only=True)  # of nothing but this run
+    assert len(state["rows"]) == 1 and state["best"] == float(state["rows"][0]["valid_loss"]) and state["fastai"][:2] == (1, 1)
+    assert [o.name for o in (file.parent / "primary_best").iterdir()] == ["primary.safetensors"]
 
 
 def test_large_pages_are_looked_at_more_often():
