@@ -187,10 +187,9 @@ def colour_upload(
     page, shown = read_upload(path, language), [read_upload(o, language) for o in references]
     for o, at in zip(shown, references):
         if not has_colour(o): raise complaint("colourless", language, name=Path(at).name)
-    hints = painted and read_strokes(painted, page.size)
     try:
         flow = load_flow(weights)
-        result = flow.colorize(page, budget, variant=variant, mood=mood or None, hints=hints, reference=shown)
+        result = flow.colorize(page, budget, variant=variant, mood=mood or None, hints=painted and read_strokes(painted, page.size), reference=shown)
     except DualflowError as e: raise complaint("trouble", language, reason=e) from None
     report = write_report(result, flow.device.type, language) + (words["already"] if has_colour(page) else "") + (words["followed"].format(n=len(shown)) if shown else "")
     return (page.convert("L").convert("RGB"), result.image), report, result.image, *(f(result) for f in (attention_image, regions_image, plan_image, primary_image, secondary_image))
@@ -217,8 +216,8 @@ CSS = """.gradio-container {max-width: 1280px !important; margin: 0 auto !import
 JS = """() => {
     new MutationObserver(() => document.querySelectorAll('img[alt=""]').forEach(o => o.alt = o.closest('.block')?.querySelector('[data-testid=block-label], .label')?.innerText.trim() ?? '')).observe(document.body, {childList: true, subtree: true})
     document.addEventListener('load', ({target: o}) => o.closest('#compare')?.classList.toggle('strip', o.naturalHeight >= 2.25 * o.naturalWidth), true)
-    document.addEventListener('wheel', e => e.ctrlKey || e.target.closest('#compare') && e.stopPropagation(), true)
-}"""  # pictures get their label as alternative text; a strip is scrolled through, and a wheel scrolls, where Gradio would zoom
+    document.addEventListener('wheel', e => e.ctrlKey || e.altKey || e.metaKey || e.target.closest('#compare, #easel') && e.stopPropagation(), true)
+}"""  # pictures get their label as alternative text; a strip is scrolled through, and a wheel scrolls on, where Gradio would zoom
 
 def build_demo(
     weights=None, # As for `DualFlow.from_pretrained`

@@ -388,6 +388,10 @@ def test_browser_scrolls_through_a_strip(browser, url, tmp_path):
     tab.wait_for_function("y => document.querySelector('#compare img').getBoundingClientRect().y < y", arg=place["y"] - 1000)
     handle = box(".icon-wrap")
     assert place["y"] < handle["y"] < place["y"] + place["height"]
+    tab.locator("#easel").evaluate("o => o.scrollIntoView()")
+    tab.mouse.move(640, 400)
+    tab.mouse.wheel(0, 300)  # gets past the easel
+    tab.wait_for_function("document.querySelector('#easel').getBoundingClientRect().y < -100")
     tab.get_by_role("button", name="Remove Image").click()
     tab.locator("#samples img").first.click()
     tab.locator("#page img").first.wait_for()
