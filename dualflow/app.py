@@ -6,8 +6,9 @@ Docs: https://dualflow.readthedocs.io/app.html.md"""
 
 # %% auto #0
 __all__ = ['WORDS', 'MAX_DEMO_PIXELS', 'MAX_FILE_SIZE', 'BRUSH_HEIGHT', 'MAX_SIDE', 'MAX_REFERENCES', 'MOOD_SIGNS', 'DICE',
-           'SAMPLES', 'SWATCHES', 'CSS', 'complaint', 'preferred_language', 'write_report', 'read_upload',
-           'to_paint_on', 'read_strokes', 'colour_upload', 'sample_pages', 'build_demo', 'launch_options', 'launch']
+           'SAMPLES', 'SWATCHES', 'CSS', 'JS', 'complaint', 'preferred_language', 'write_report', 'read_upload',
+           'columns', 'fold', 'to_paint_on', 'read_strokes', 'colour_upload', 'sample_pages', 'build_demo',
+           'launch_options', 'launch']
 
 # %% ../nbs/09a_app.ipynb #e2aafcfd
 import secrets
@@ -16,6 +17,7 @@ from html import escape
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 from PIL import Image, ImageDraw
 
 from .core import DualflowError, load_page, save_page
@@ -28,35 +30,37 @@ from .questions import places_to_ask
 # %% ../nbs/09a_app.ipynb #414d30eb
 WORDS = {
     "en": dict(
-        heading="# dualflow\nColour a black-and-white manga page. A small attention network looks at the page first; where colour detail is expected a primary colorizer paints patches carefully, a secondary one paints the rest in broad strokes, and both are joined under the printed ink.",
+        heading="# dualflow\nColour a black-and-white manga page: choose one, press *Colour*, drag the line to compare. Then correct the colours with a brush, if you like, and see how they came about.",
         page="Black-and-white page", examples="Or try one of these", budget="Budget of the primary",
         budget_help="Largest share of the page that is painted patch by patch. 0: none of it.", colour="Colour",
         mood="Mood", mood_help="Where the scene lies, if you know: sun, dusk, night, forest or snow.",
         variant="Variant", variant_help="—: the safest colours. A die: livelier ones that could be, drawn by lot.",
-        compare="Before and after: drag the line", fused="The coloured page, full size", how="### How the colours came about",
+        compare="Before and after: drag the line", save="Save the coloured page", more="More choices",
+        how="## How the colours came about\nA small attention network looks at the page first. Where it expects colour detail, a primary colorizer paints patches carefully; a secondary one paints the rest in broad strokes, and both are joined under the printed ink.",
         attention="1 · Attention: where colour detail is expected", regions="2 · Regions: the patches chosen, best first",
         plan="3 · Colour plan: a first guess for every cell", primary="4 · What the primary painted", secondary="5 · What the secondary painted",
         report="{width} × {height} pixels, coloured in **{total} s** on {device} ({steps}). The primary painted **{percent} %** of the page; patches: {patches}.",
         choose="Choose a page first.", trouble="{reason}",
         already=" This page had colours of its own; they were set aside.", followed=" Pages in colour that it follows: {n}.", cpu="the CPU", cuda="the GPU", mps="the Apple GPU",
         references="Pages in colour of the same story, if you have some (at most six)", crowd="Choose at most {n} pages in colour.", colourless="{name} has no colours to follow.",
-        paint="### Your colours\nNo page says in black and white whether a coat is red. Pick a colour (behind the palette at the left), dab it where you know better, and colour again: places that look alike follow. The rings are questions: a dab there teaches most.",
+        paint="## Your colours\nNo page says in black and white whether a coat is red. Pick a colour (behind the palette), dab it where you know better, and colour again: places that look alike follow. The rings are questions: a dab there teaches most.",
         brush="Paint on the page", again="Colour again with my strokes",
         steps="reading, attention, splitting, primary, secondary, fusion", point="."),
     "fr": dict(
-        heading="# dualflow\nMettez en couleurs une page de manga en noir et blanc. Un petit réseau d'attention regarde d'abord la page ; là où il attend du détail de couleur, un coloriste principal peint avec soin, morceau par morceau, un second peint le reste à grands traits, et le tout est réuni sous l'encre imprimée.",
+        heading="# dualflow\nMettez en couleurs une page de manga en noir et blanc : choisissez-en une, appuyez sur *Colorier*, déplacez la ligne pour comparer. Corrigez ensuite les couleurs au pinceau, si vous voulez, et voyez comment elles sont venues.",
         page="Page en noir et blanc", examples="Ou essayez l'une de celles-ci", budget="Budget du coloriste principal",
         budget_help="Part maximale de la page peinte morceau par morceau. 0 : aucune.", colour="Colorier",
         mood="Ambiance", mood_help="Où se passe la scène, si vous le savez : soleil, crépuscule, nuit, forêt ou neige.",
         variant="Variante", variant_help="— : les couleurs les plus sûres. Un dé : des couleurs plus vives, possibles, tirées au sort.",
-        compare="Avant et après : déplacez la ligne", fused="La page en couleurs, en taille réelle", how="### Comment les couleurs sont venues",
+        compare="Avant et après : déplacez la ligne", save="Enregistrer la page en couleurs", more="Autres choix",
+        how="## Comment les couleurs sont venues\nUn petit réseau d'attention regarde d'abord la page. Là où il attend du détail de couleur, un coloriste principal peint avec soin, morceau par morceau ; un second peint le reste à grands traits, et le tout est réuni sous l'encre imprimée.",
         attention="1 · Attention : où l'on attend du détail", regions="2 · Régions : les morceaux choisis",
         plan="3 · Plan des couleurs : une première idée par cellule", primary="4 · Ce qu'a peint le coloriste principal", secondary="5 · Ce qu'a peint le second",
         report="{width} × {height} pixels, coloriés en **{total} s** sur {device} ({steps}). Le coloriste principal a peint **{percent} %** de la page ; morceaux : {patches}.",
         choose="Choisissez d'abord une page.", trouble="Cette page ne peut être coloriée (en anglais : {reason}).",
         already=" Cette page avait déjà des couleurs ; elles ont été mises de côté.", followed=" Pages en couleurs suivies : {n}.", cpu="le processeur", cuda="la carte graphique", mps="le GPU Apple",
         references="Pages en couleurs de la même histoire, au besoin (6 au plus)", crowd="Choisissez au plus {n} pages en couleurs.", colourless="{name} n'a pas de couleurs à suivre.",
-        paint="### Vos couleurs\nAucune page ne dit en noir et blanc si un manteau est rouge. Choisissez une couleur (sous la palette, à gauche), posez-en une touche là où vous le savez, et recoloriez : ce qui se ressemble suivra. Les cercles sont des questions : c'est là qu'une touche en apprend le plus.",
+        paint="## Vos couleurs\nAucune page ne dit en noir et blanc si un manteau est rouge. Choisissez une couleur (sous la palette), posez-en une touche là où vous le savez, et recoloriez : ce qui se ressemble suivra. Les cercles sont des questions : c'est là qu'une touche en apprend le plus.",
         brush="Peignez sur la page", again="Recolorier avec mes touches",
         steps="lecture, attention, découpage, principal, second, fusion", point=","),
 }
@@ -67,8 +71,7 @@ def complaint(
     **blanks, # To fill in; names come from strangers
 ) -> gr.Error: # To raise
     "A message made for people."
-    words = WORDS[language]
-    return gr.Error(words[key].format(**{k: escape(str(o), quote=False) for k, o in blanks.items()}), print_exception=False)
+    return gr.Error(WORDS[language][key].format(**{k: escape(str(o), quote=False) for k, o in blanks.items()}), print_exception=False)
 
 # %% ../nbs/09a_app.ipynb #d83296c3
 def preferred_language(
@@ -118,22 +121,39 @@ def read_upload(
 BRUSH_HEIGHT = 720  # pixels of the page that one paints on; of a strip, what is as tall as twice its width counts as a page
 MAX_SIDE = 4096  # that every browser can paint on
 
+def columns(
+    size: tuple[int, int], # (width, height)
+) -> int: # 1 below 2.25 times as high as wide
+    "Into how many columns a page is cut to be seen whole: a strip becomes about a square."
+    return max(1, round((size[1] / size[0]) ** .5))
+
+def fold(
+    page: Image.Image, # RGB
+) -> Image.Image: # RGB, `columns` times as wide
+    "A strip as columns side by side, with a line between; other pages as they are."
+    n, width = columns(page.size), page.width
+    sheet = Image.fromarray(np.hstack(np.split(np.asarray(page.resize((width, n * max(1, round(page.height / n))))), n)))
+    for x in range(width, n * width, width): ImageDraw.Draw(sheet).line((x, 0, x, sheet.height), "#64748b", 5)
+    return sheet
+
 def to_paint_on(
     page: Image.Image, # In colour
     questions=(), # Places (x, y) on it
-) -> Image.Image: # About `BRUSH_HEIGHT` high, a strip as wide as its panels need; a ring around each question
+) -> Image.Image: # About `BRUSH_HEIGHT` high, a strip folded; a ring around each question
     "A page for the easel."
     ring = Image.new("RGBA", (124, 124))
-    scale = min(1, BRUSH_HEIGHT / min(page.height, 2 * page.width), MAX_SIDE / max(page.size))
+    n = columns(page.size)
+    scale = min(1, BRUSH_HEIGHT / min(page.height, 2 * page.width), MAX_SIDE / max(n * page.width, page.height / n))
     small = page.convert("RGB").resize([max(1, round(o * scale)) for o in page.size], Image.Resampling.LANCZOS)
     for radius, width, colour in ((56, 22, "white"), (52, 13, "#2563eb")): ImageDraw.Draw(ring).ellipse((62 - radius, 62 - radius, 62 + radius, 62 + radius), outline=colour, width=width)
     ring = ring.resize((31, 31), Image.Resampling.LANCZOS)
     for place in questions: small.paste(ring, tuple(round(o * small.width / page.width) - 15 for o in place), ring)
+    small = fold(small)
     small.info["use"] = "easel"  # Gradio names files by their bytes: the same bytes would be written anew while a browser reads them
     return small
 
 def read_strokes(
-    painted: dict, # A `gr.ImageEditor`'s value
+    painted: dict, # A `gr.ImageEditor`'s value, over what `to_paint_on` gave
     size: tuple[int, int], # (width, height) of the page
 ) -> Image.Image: # RGBA, of that size, alpha 0 or 255; None if nothing was painted
     "All painted layers as one sheet over the page."
@@ -141,7 +161,8 @@ def read_strokes(
     if not layers: return None
     sheet = Image.new("RGBA", layers[0].size)
     for o in layers: sheet.alpha_composite(o)
-    sheet = sheet.resize(size, Image.Resampling.NEAREST)
+    cells = np.array_split(np.asarray(sheet), columns(size), 1)
+    sheet = Image.fromarray(np.vstack([o[:, :cells[-1].shape[1]] for o in cells])).resize(size, Image.Resampling.NEAREST)
     sheet.putalpha(sheet.getchannel("A").point(lambda o: 255 * (o > 127)))
     return sheet if sheet.getbbox() else None
 
@@ -166,10 +187,9 @@ def colour_upload(
     page, shown = read_upload(path, language), [read_upload(o, language) for o in references]
     for o, at in zip(shown, references):
         if not has_colour(o): raise complaint("colourless", language, name=Path(at).name)
-    hints = painted and read_strokes(painted, page.size)
     try:
         flow = load_flow(weights)
-        result = flow.colorize(page, budget, variant=variant, mood=mood or None, hints=hints, reference=shown)
+        result = flow.colorize(page, budget, variant=variant, mood=mood or None, hints=painted and read_strokes(painted, page.size), reference=shown)
     except DualflowError as e: raise complaint("trouble", language, reason=e) from None
     report = write_report(result, flow.device.type, language) + (words["already"] if has_colour(page) else "") + (words["followed"].format(n=len(shown)) if shown else "")
     return (page.convert("L").convert("RGB"), result.image), report, result.image, *(f(result) for f in (attention_image, regions_image, plan_image, primary_image, secondary_image))
@@ -186,16 +206,25 @@ def sample_pages() -> list: # PIL images
 SWATCHES = ["#c8324a", "#e8b38f", "#f2c84b", "#5f9e4a", "#4f8fd6", "#7a5bb0", "#8a5a38", "#f4efe6"]  # cloth, skin, hair, leaves, sky, dusk, wood, paper
 
 CSS = """.gradio-container {max-width: 1280px !important; margin: 0 auto !important} .image-frame {padding-top: 2rem; box-sizing: border-box} #compare {touch-action: pan-y}
-#easel button[aria-label="Clear canvas"], #compare [data-testid="status-tracker"]:has(.error) {display: none}
-#variant label {padding-inline: .6rem}
-@media (max-width: 640px) {#compare, #compare > div {max-height: 130vw} [data-testid="block-label"] {max-width: calc(100% - 4rem)}}"""  # the bin would take the page with the strokes, a complaint the picture; on a phone a finger must get past the pictures
+#compare.strip {.slider-wrap {overflow: hidden auto; align-items: start} .wrap:has(.content) {height: auto; overflow: clip} img {max-height: none !important; height: auto} .icon-wrap {position: sticky; top: 45%}}
+#easel button[aria-label="Clear canvas"], #compare [data-testid="status-tracker"]:has(.error) {display: none} #variant label {padding-inline: .5rem}
+@media (max-width: 640px) {#compare:not(.fullscreen), #compare:not(.fullscreen) > div {max-height: 130vw} .placeholder {width: auto !important}
+    #easel .toolbar-wrap {inset: auto auto 0 50%; width: auto; transform: translateX(-50%); flex-direction: row}
+    #easel .half-container {flex-direction: row; border: 0; padding: .2rem; position: static} #easel .half-container > .wrap {inset: auto auto 100% 50%; transform: translateX(-50%)}
+    [data-testid="block-label"] {max-width: calc(100% - 4rem)}}"""  # the bin would take the page with the strokes, a complaint the picture; on a phone a finger must get past the pictures
+
+JS = """() => {
+    new MutationObserver(() => document.querySelectorAll('img[alt=""]').forEach(o => o.alt = o.closest('.block')?.querySelector('[data-testid=block-label], .label')?.innerText.trim() ?? '')).observe(document.body, {childList: true, subtree: true})
+    document.addEventListener('load', ({target: o}) => o.closest('#compare')?.classList.toggle('strip', o.naturalHeight >= 2.25 * o.naturalWidth), true)
+    document.addEventListener('wheel', e => e.ctrlKey || e.altKey || e.metaKey || e.target.closest('#compare, #easel') && e.stopPropagation(), true)
+}"""  # pictures get their label as alternative text; a strip is scrolled through, and a wheel scrolls on, where Gradio would zoom
 
 def build_demo(
     weights=None, # As for `DualFlow.from_pretrained`
 ) -> gr.Blocks:
     "The demo, ready to `launch`."
     t, example = gr.I18n(**WORDS), sample_pages()[0]
-    picture = lambda key, format="jpeg", **options: gr.Image(label=t(key), format=format, interactive=False, height=540, min_width=260, buttons=["download", "fullscreen"], **options)
+    picture = lambda key: gr.Image(label=t(key), format="jpeg", interactive=False, height=540, min_width=260, buttons=["download", "fullscreen"])
     with gr.Blocks(title="dualflow", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.Markdown(t("heading"))
         coloured, same = gr.State(), gr.State()  # the page that was coloured, whatever is chosen next; is it the one before, whose strokes stay?
@@ -206,11 +235,13 @@ def build_demo(
                 button = gr.Button(t("colour"), variant="primary", size="lg", elem_id="colour")
                 variant = Signs([(o, i) for i, o in enumerate(DICE)], value=0, label=t("variant"), info=t("variant_help"), elem_id="variant")
                 mood = Signs(list(MOOD_SIGNS.items()), value="", label=t("mood"), info=t("mood_help"), elem_id="mood")
-                references = gr.File(label=t("references"), file_count="multiple", file_types=["image"], height=190, elem_id="references")
-                budget = gr.Slider(0, 1, .3, step=.05, label=t("budget"), info=t("budget_help"))
+                with gr.Accordion(t("more"), open=False, elem_id="more"):
+                    references = gr.File(label=t("references"), file_count="multiple", file_types=["image"], height=190, elem_id="references")
+                    budget = gr.Slider(0, 1, .3, step=.05, label=t("budget"), info=t("budget_help"))
             with gr.Column(scale=3, min_width=400):
                 gr.Markdown(t("compare"))
-                compare = gr.ImageSlider((example.convert("RGB"), load_flow(weights).colorize(example).image), show_label=False, type="pil", format="png", interactive=False, height=740, max_height=740, elem_id="compare")
+                compare = gr.ImageSlider((example.convert("RGB"), load_flow(weights).colorize(example).image), label=t("compare"), show_label=False, type="pil", format="png", interactive=False, height=740, max_height=740, buttons=["fullscreen"], elem_id="compare")
+                full = gr.DownloadButton(t("save"), visible=False, elem_id="save")
                 words = gr.Markdown(elem_id="report")
         with gr.Column(visible=False) as story:
             gr.Markdown(t("paint"))
@@ -219,7 +250,7 @@ def build_demo(
             again, echo = gr.Button(t("again"), elem_id="again"), gr.Markdown(elem_id="echo", min_height=60)
             gr.Markdown(t("how"))
             with gr.Row(): layers = [picture(o) for o in ("attention", "regions", "plan")]
-            with gr.Row(): layers += [picture(o) for o in ("primary", "secondary")] + [full := picture("fused", "png", elem_id="fused")]
+            with gr.Row(): layers += [picture(o) for o in ("primary", "secondary")]
         def to_show(image, name): return save_page(image, Path(full.GRADIO_CACHE, secrets.token_hex(), name))  # a download gets the name of the file
         def look(path, request: gr.Request):
             image = read_upload(path, preferred_language(request.headers.get("accept-language")))
@@ -227,14 +258,14 @@ def build_demo(
         def answer(path, budget, references=None, mood="", variant=0, painted=None, before=None, request: gr.Request = None):
             if before not in (None, path): painted = None  # strokes are of another page
             pair, report, _, *how = colour_upload(path, budget, weights, preferred_language(request.headers.get("accept-language")), painted, references or (), mood, variant)
-            file, *how = [to_show(o, f"{Path(path).stem}_{name}") for o, name in zip((pair[1], *how), ("colored.png", "attention.jpg", "regions.jpg", "plan.jpg", "primary.jpg", "secondary.jpg"), strict=True)]
+            file, *how = [to_show(o, f"{Path(path).stem}_{name}") for o, name in zip((pair[1], *map(fold, how)), ("colored.png", "attention.jpg", "regions.jpg", "plan.jpg", "primary.jpg", "secondary.jpg"), strict=True)]
             return (pair[0], file), report, file, *how, path, path == before
         def on_easel(pair, same, painted, report):
             if not same: painted = None
             page = to_paint_on(pair[1], places_to_ask(pair[0], hints=painted and read_strokes(painted, pair[0].size)))
-            return gr.Column(visible=True), {**painted, "background": page, "composite": None} if painted else page, report  # the same strokes, over what they did
-        asked, shown = [budget, references, mood, variant, easel, coloured], [compare, words, full, *layers[:5], coloured, same]
-        then = dict(fn=on_easel, inputs=[compare, same, easel, words], outputs=[story, easel, echo], api_visibility="private", queue=False, show_progress="hidden")
+            return gr.Column(visible=True), {**painted, "background": page, "composite": None} if painted else page, report, gr.DownloadButton(visible=True)  # the same strokes, over what they did
+        asked, shown = [budget, references, mood, variant, easel, coloured], [compare, words, full, *layers, coloured, same]
+        then = dict(fn=on_easel, inputs=[compare, same, easel, words], outputs=[story, easel, echo, full], api_visibility="private", queue=False, show_progress="hidden")
         one_by_one = dict(concurrency_limit=1, concurrency_id="colour")
         page.upload(look, page, page, api_visibility="private", show_progress="hidden")  # what cannot be read is told at once
         button.click(None, js="() => { if (innerWidth < 640) document.querySelector('#compare').scrollIntoView() }", api_visibility="private")  # on a phone the result is out of sight
@@ -251,7 +282,7 @@ def launch_options(
     theme = gr.themes.Default(primary_hue="rose", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
         body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500", button_primary_background_fill="*primary_600",
         checkbox_border_color="*neutral_500", checkbox_border_color_dark="*neutral_500")  # letters and rings that can be seen
-    return dict(theme=theme, css=CSS, i18n=demo.words, max_file_size=MAX_FILE_SIZE, allowed_paths=[], enable_monitoring=False,
+    return dict(theme=theme, css=CSS, js=JS, i18n=demo.words, max_file_size=MAX_FILE_SIZE, allowed_paths=[], enable_monitoring=False,
                 run_history=False, ssr_mode=False, strict_cors=True, pwa=False, footer_links=[])
 
 def launch(

@@ -12,14 +12,14 @@ from scipy import ndimage
 gr = pytest.importorskip("gradio")
 
 from dualflow import app
-from dualflow.app import WORDS, colour_upload, launch, read_strokes, sample_pages, to_paint_on, write_report
+from dualflow.app import WORDS, colour_upload, fold, launch, read_strokes, sample_pages, to_paint_on, write_report
 from dualflow.core import DualflowError, load_page
 from dualflow.drawing import draw_page
 from dualflow.pipeline import has_colour
 from dualflow.printing import manga_bw
 
 ROOT = Path(__file__).parents[1]
-PICTURES = 8  # two of the slider, the full page, five layers
+PICTURES = 7  # two of the slider, five layers
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def url(demo): return demo.local_url
 def test_handler_gives_every_picture(page):
     (before, after), words, full, *layers = colour_upload(page, .3)
     assert before.size == after.size == full.size == (352, 496) and has_colour(after) and not has_colour(before)
-    assert len(layers) == PICTURES - 3 and all(isinstance(o, Image.Image) for o in layers)
+    assert len(layers) == PICTURES - 2 and all(isinstance(o, Image.Image) for o in layers)
     assert "352 × 496" in words and ("the CPU" in words or "GPU" in words)
 
 
@@ -144,7 +144,20 @@ def test_a_double_page_is_painted_on_at_full_height(): assert to_paint_on(Image.
 
 
 def test_a_strip_is_painted_on_as_wide_as_a_page():
-    assert [to_paint_on(Image.new("RGB", o)).size for o in ((800, 6000), (400, 12000), (3408, 400))] == [(360, 2700), (137, 4096), (3408, 400)]
+    assert [to_paint_on(Image.new("RGB", o)).size for o in ((800, 6000), (400, 12000), (3408, 400), (20, 30000))] == [(1080, 900), (1800, 2160), (3408, 400), (780, 769)]
+
+
+def test_strokes_over_a_folded_strip_land_where_they_were_painted():
+    "And rings stand where they were asked; a page of common shape is not folded."
+    strip = Image.new("RGB", (800, 6000), "tan")
+    asks, calm = (np.asarray(to_paint_on(strip, o)).astype(int) for o in ([(400, 4500)], ()))
+    y, x = (asks != calm).any(2).nonzero()  # in the third of three columns of 2000
+    assert abs((x.min() + x.max()) / 2 - 900) < 2 and abs((y.min() + y.max()) / 2 - 225) < 2
+    dab = Image.new("RGBA", (1080, 900))
+    dab.paste((200, 30, 40, 255), (890, 215, 910, 235))
+    left, top, right, bottom = read_strokes(dict(layers=[dab]), strip.size).getbbox()
+    assert abs((left + right) / 2 - 400) < 5 and abs((top + bottom) / 2 - 4500) < 5 and right - left == bottom - top == 44
+    assert fold(strip).size == (2400, 2000) and fold(strip.crop((0, 0, 800, 1790))).size == (800, 1790)
 
 
 def test_six_pages_may_be_followed_and_colours_of_its_own_are_named(page, tmp_path):
@@ -166,7 +179,7 @@ def test_client(url, page, broken, capfd):
     from gradio_client.exceptions import AppError
     client = Client(url, verbose=False)
     (before, after), words, full, *layers = client.predict(handle_file(page), .3, api_name="/colour")
-    assert has_colour(Image.open(full)) and Image.open(full).format == "PNG" and len(layers) == PICTURES - 3
+    assert has_colour(Image.open(full)) and Image.open(full).format == "PNG" and len(layers) == PICTURES - 2
     assert "352 × 496" in words
     night = client.predict(handle_file(page), .3, None, "🌙", api_name="/colour")[2]
     warmth = lambda file: np.subtract(*np.asarray(Image.open(file)).astype(int).mean((0, 1))[[0, 2]])
@@ -227,6 +240,12 @@ def visit(browser, url, locale):
     return tab, asked
 
 
+def result(tab):
+    "The coloured page that it shows, once there is one."
+    tab.locator("#save").wait_for(timeout=180_000)
+    return Image.open(io.BytesIO(tab.request.get(tab.locator("#compare img").nth(1).get_attribute("src")).body()))
+
+
 def test_browser_colours_a_page(browser, url, page):
     tab, asked = visit(browser, url, "en-GB")
     tab.locator("#compare img").nth(1).wait_for()  # an example, before anybody has asked
@@ -234,14 +253,11 @@ def test_browser_colours_a_page(browser, url, page):
     tab.locator("input[type=file]").first.set_input_files(page)
     tab.locator("#page img").first.wait_for()
     tab.locator("#colour").click()
-    picture = tab.locator("#fused img").first
-    picture.wait_for(timeout=120_000)
-    seen = Image.open(io.BytesIO(tab.request.get(picture.get_attribute("src")).body()))
+    seen = result(tab)
     assert seen.format == "PNG" and seen.size == (352, 496) and has_colour(seen)
     assert tab.locator("#compare img").count() >= 2 and "352 × 496" in tab.locator("#report").inner_text()
     with tab.expect_download() as saved:
-        picture.hover()
-        tab.locator("#fused a[download]").first.click()
+        tab.locator("#save").click()
     assert saved.value.suggested_filename == f"{page.stem}_colored.png" and has_colour(Image.open(saved.value.path()))
     assert {o.hostname for o in asked if o.scheme.startswith("http")} == {"127.0.0.1"}
 
@@ -251,11 +267,9 @@ def test_browser_paints_and_colours_again(browser, url, page):
     tab.locator("input[type=file]").first.set_input_files(page)
     tab.locator("#page img").first.wait_for()
     tab.locator("#colour").click()
-    picture = tab.locator("#fused img").first
-    picture.wait_for(timeout=120_000)
+    look = lambda: np.asarray(result(tab)).astype(int)
+    before, picture = look(), tab.locator("#compare img").nth(1)
     first = picture.get_attribute("src")
-    look = lambda: np.asarray(Image.open(io.BytesIO(tab.request.get(picture.get_attribute("src")).body()))).astype(int)
-    before = look()
     canvas = tab.locator("#easel canvas").first
     canvas.scroll_into_view_if_needed()
     seen = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).astype(int)
@@ -268,13 +282,13 @@ def test_browser_paints_and_colours_again(browser, url, page):
     tab.mouse.move(x + 8, y, steps=6)
     tab.mouse.up()
     tab.locator("#again").click()
-    tab.wait_for_function("old => document.querySelector('#fused img').src != old", arg=first, timeout=120_000)
+    tab.wait_for_function("old => ![old, undefined].includes(document.querySelectorAll('#compare img')[1]?.src)", arg=first, timeout=120_000)
     change = (look() - before)[244:252, 170:182].mean((0, 1))  # the middle of the page
     assert change[0] - change[1] > 10, change
     second = picture.get_attribute("src")
     tab.locator("#mood label").nth(3).click()  # night
     tab.locator("#colour").click()             # the large button keeps strokes, too
-    tab.wait_for_function("old => document.querySelector('#fused img').src != old", arg=second, timeout=120_000)
+    tab.wait_for_function("old => ![old, undefined].includes(document.querySelectorAll('#compare img')[1]?.src)", arg=second, timeout=120_000)
     night = look()
     red = lambda o: (o[..., 0] - o[..., 1]).mean()
     assert red(night[244:252, 170:182]) - red(night) > 15 and night[..., 2].mean() - night[..., 0].mean() > before[..., 2].mean() - before[..., 0].mean() + 5
@@ -291,10 +305,11 @@ def test_browser_takes_pages_to_follow(browser, url, page, tmp_path):
     tab, _ = visit(browser, url, "en-GB")
     tab.locator("input[type=file]").first.set_input_files(page)
     tab.locator("#page img").first.wait_for()
+    tab.locator("#more button").first.click()
     tab.locator("#references input[type=file]").set_input_files([tmp_path/"p3.png", tmp_path/"p11.png"])
     tab.locator("#references").get_by_text("p11").first.wait_for()
     tab.locator("#colour").click()
-    tab.locator("#fused img").first.wait_for(timeout=180_000)
+    result(tab)
     assert "follows: 2" in tab.locator("#report").inner_text()
 
 
@@ -316,12 +331,11 @@ def test_browser_shows_a_tiff_and_names_what_it_gives(browser, url, page, tmp_pa
     tab.locator("input[type=file]").first.set_input_files(tmp_path/"scan.TIF")
     tab.wait_for_function("document.querySelector('#page img')?.naturalWidth == 352")  # browsers know no TIFF
     tab.locator("#colour").click()
-    picture = tab.locator("#fused img").first
-    picture.wait_for(timeout=120_000)
-    tab.wait_for_timeout(1000)
+    seen = result(tab)
+    tab.locator("a[download$=secondary.jpg]").wait_for(state="attached")
     names = tab.locator("a[download]").evaluate_all("all => all.map(o => o.download)")
-    assert sorted(set(names)) == ["scan_attention.jpg", "scan_colored.png", "scan_plan.jpg", "scan_primary.jpg", "scan_regions.jpg", "scan_secondary.jpg"]
-    assert round(Image.open(io.BytesIO(tab.request.get(picture.get_attribute("src")).body())).info["dpi"][0]) == 300
+    assert sorted(set(names) - {"scan_colored.png"}) == ["scan_attention.jpg", "scan_plan.jpg", "scan_primary.jpg", "scan_regions.jpg", "scan_secondary.jpg"]
+    assert round(seen.info["dpi"][0]) == 300
 
 
 def test_browser_speaks_french_and_tries_an_example(browser, url):
@@ -334,10 +348,8 @@ def test_browser_speaks_french_and_tries_an_example(browser, url):
     tab.locator("#variant label").nth(2).click()
     tab.locator("#mood label").nth(3).click()  # night
     tab.locator("#colour").click()
-    picture = tab.locator("#fused img").first
-    picture.wait_for(timeout=180_000)
+    red, _, blue = np.asarray(result(tab)).astype(int).mean((0, 1))
     assert "pixels, coloriés en" in tab.locator("#report").inner_text()
-    red, _, blue = np.asarray(Image.open(io.BytesIO(tab.request.get(picture.get_attribute("src")).body()))).astype(int).mean((0, 1))
     assert blue > red + 5
 
 
@@ -349,7 +361,7 @@ def test_browser_on_a_phone(browser, url):
     tab.locator("#samples img").first.tap()
     tab.locator("#page img").first.wait_for()
     tab.locator("#colour").tap()
-    tab.locator("#fused img").first.wait_for(timeout=180_000)
+    result(tab)
     assert 0 <= tab.locator("#compare").bounding_box()["y"] < 422  # in the upper half
     touch = tab.context.new_cdp_session(tab)
     for place in ("#compare", "#easel"):
@@ -364,3 +376,53 @@ def test_browser_on_a_phone(browser, url):
         tab.wait_for_timeout(800)
         assert tab.evaluate("scrollY") - before > 100, place
     assert not tab.locator("#easel button[aria-label='Clear canvas']").is_visible()  # it would take the page with the strokes
+    box = lambda o: tab.locator(o).first.bounding_box()
+    tab.locator("#easel button[aria-label=Color]").tap()
+    tools, palette, easel = box("#easel .toolbar-wrap"), box("#easel .half-container > .wrap"), box("#easel")
+    assert tools["y"] > easel["y"] + easel["height"] - 40 and tools["width"] > 2 * tools["height"]  # in a row below the page, not over it
+    assert palette["x"] >= 0 and palette["x"] + palette["width"] <= 390 and palette["y"] + palette["height"] <= tools["y"] + 1
+    tab.locator("#compare .top-panel button").last.tap()  # full screen
+    tab.wait_for_timeout(800)
+    full, way_out = box("#compare"), tab.locator("#compare .top-panel button").last.bounding_box()
+    assert (full["width"], full["height"]) == (390, 844) and 0 < way_out["x"] < 390
+
+
+def test_browser_reads_out_what_is_there(browser, url):
+    "Pictures and buttons have a name, headings a level after another."
+    tab, _ = visit(browser, url, "en-GB")
+    tab.locator("#samples img").first.click()
+    tab.locator("#page img").first.wait_for()
+    tab.locator("#colour").click()
+    result(tab)
+    tab.wait_for_function("document.querySelectorAll('main img').length == 11 && !document.querySelector('img[alt=\"\"]')")  # page, 3 samples, slider, 5 layers
+    assert {"Black-and-white page", "Or try one of these", "4 · What the primary painted"} <= set(tab.locator("img").evaluate_all("all => all.map(o => o.alt)"))
+    assert tab.locator("h1, h2, h3").evaluate_all("all => all.map(o => o.tagName)") == ["H1", "H2", "H2"]
+
+
+def test_browser_scrolls_through_a_strip(browser, url, tmp_path):
+    "It fills the width of its place from its top on, with the handle in sight; a page after it is seen whole again."
+    Image.fromarray(np.vstack([manga_bw(draw_page(i, (320, 440)).color, "lineart").image.convert("RGB") for i in range(6)])).save(tmp_path/"strip.png")
+    tab, _ = visit(browser, url, "en-GB")
+    tab.locator("input[type=file]").first.set_input_files(tmp_path/"strip.png")
+    tab.locator("#page img").first.wait_for()
+    tab.locator("#colour").click()
+    result(tab)
+    box = lambda o: tab.locator(f"#compare {o}").first.bounding_box()
+    picture, place, handle = box("img"), tab.locator("#compare").bounding_box(), box(".icon-wrap")
+    assert picture["width"] > .98 * place["width"] and picture["height"] > 7 * picture["width"] and abs(picture["y"] - place["y"]) < 2
+    assert place["y"] < handle["y"] < place["y"] + place["height"]
+    tab.mouse.move(picture["x"] + 50, place["y"] + 100)
+    tab.mouse.wheel(0, 1500)
+    tab.wait_for_function("y => document.querySelector('#compare img').getBoundingClientRect().y < y", arg=place["y"] - 1000)
+    handle = box(".icon-wrap")
+    assert place["y"] < handle["y"] < place["y"] + place["height"]
+    tab.locator("#easel").evaluate("o => o.scrollIntoView()")
+    tab.mouse.move(640, 400)
+    tab.mouse.wheel(0, 300)  # gets past the easel
+    tab.wait_for_function("document.querySelector('#easel').getBoundingClientRect().y < -100")
+    tab.get_by_role("button", name="Remove Image").click()
+    tab.locator("#samples img").first.click()
+    tab.locator("#page img").first.wait_for()
+    tab.locator("#colour").click()
+    tab.wait_for_function("document.querySelector('#report').innerText.includes('992')")
+    tab.wait_for_function("document.querySelector('#compare img')?.getBoundingClientRect().height <= 740")
