@@ -515,7 +515,9 @@ class Flow:
 
 
 @pytest.fixture
-def flow(monkeypatch): monkeypatch.setattr("dualflow.pipeline.DualFlow.from_pretrained", lambda weights: Flow())
+def flow(monkeypatch):
+    monkeypatch.setattr("dualflow.pipeline.DualFlow.from_pretrained", lambda weights: Flow())
+    monkeypatch.setattr("dualflow.books.digest", lambda nets: "none")
 
 
 def colorize(*args): return cli.colorize(["--input", str(args[0]), "--output", str(args[1]), *args[2:]])
