@@ -91,7 +91,12 @@ RANK, WORLD = map(int, (os.environ["RANK"], os.environ["WORLD_SIZE"]) if all(map
 
 def _say(number, total, name, text): print(f"[{number}/{total}] {_line(name)}: {text}", flush=True)
 
-def _progress(number, total, name): print(f"\r[{number}/{total}] {_line(name):40.40}", end="", file=sys.stderr, flush=True)
+def _progress(number, total, name):
+    seen = sys.stderr.isatty()  # in a file, lines are better than one that is written over
+    print(f"\r[{number}/{total}] {_line(name):40.40}" if seen else f"[{number}/{total}] {_line(name)}", end="" if seen else "\n", file=sys.stderr, flush=True)
+
+def _after_progress():
+    if sys.stderr.isatty(): print(file=sys.stderr)
 
 def _now_and_then(seconds=10):
     "A function that says yes at most once in so many seconds: a sign of life for what takes long."
@@ -305,7 +310,7 @@ def train(source_dir, **options):
     def measured(weights):
         flow = _load_flow(weights)
         try: return flow, evaluate_dataset(flow, data, pages=6, split=split, on_page=_progress, on_error=_fail)
-        finally: print("", file=sys.stderr)
+        finally: _after_progress()
     takes_on = PRESETS[options["preset"]]["networks"] is None
     if takes_on: _, before = measured(None if start in (None, "embedded") else start)
     _train(stages, **options)
@@ -333,7 +338,7 @@ def evaluate(dataset_dir, weights, styles, pages, budget, vivid, variant, refere
     references = [load_page(o.read()) for o in _in_colour(reference)]
     flow, options, failed = _load_flow(weights), dict(budget=budget, vivid=vivid, variant=variant, reference=references), []
     try: rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=_progress, on_error=failed.append, **options)
-    finally: print("", file=sys.stderr)
+    finally: _after_progress()
     for o in failed: _fail(o)
     print(format_table(rows))
     if save: save_rows(rows, save)

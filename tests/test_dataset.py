@@ -624,6 +624,17 @@ def test_a_split_is_one_of_two(tmp_path):
     with pytest.raises(DualflowError, match="'val' is neither train nor valid"): DatasetLoader(tmp_path / "d", "val")
 
 
+def test_what_the_kit_made_of_a_dataset_is_no_page(tmp_path):
+    for i, o in enumerate(PAGES[:2]): save_page(o, tmp_path / f"mine/ch/p{i}.png")
+    for name in ("work/dataset", "other"):  # training lies beside a folder called dataset, in any other
+        create_dataset(tmp_path / "mine", tmp_path / name)
+        space = Workspace(tmp_path / name)
+        for o in (space.important, space.background, space.visualization): save_page(PAGES[2], o / "p.png")
+    assert len(find_pages(tmp_path / "work")) == len(find_pages(tmp_path / "other")) == len(find_pages(tmp_path / "other/source")) == 4 and len(find_pages(tmp_path)) == 10
+    assert len(find_pages(tmp_path / "other/training")) == 1  # unless they are asked for
+    assert create_dataset(tmp_path / "other", tmp_path / "copy")["done"] == {"paired": 2}
+
+
 def test_pages_come_in_the_order_in_which_they_are_read(tmp_path):
     for o in ("b10", "B9", "a", "1²3"): save_page(PAGES[0].resize((8, 8)), tmp_path / f"{o}.png")
     assert [o.name for o in find_pages(tmp_path)] == ["1²3", "a", "B9", "b10"]
