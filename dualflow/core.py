@@ -59,7 +59,7 @@ def _to_rgb(image):
     if not image.mode.startswith(("RGB", "P")): image.info.pop("icc_profile", None)  # of greys or inks: it does not fit what comes out
     if image.mode.startswith(("I", "F")):  # 16 bits, 32 bits or floats: Pillow would clip, not scale
         a = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        tops = (1, 255) if image.mode == "F" else (255, 1023, 4095, 65535)  # 8, 10, 12 or 16 bits were used
+        tops = (1, 255, 65535) if image.mode == "F" else (255, 1023, 4095, 65535, a.max())  # 8, 10, 12, 16 or more bits were used
         top = next((o for o in tops if a.max() <= o), tops[-1])
         image = Image.fromarray((a.clip(0, top) * (255 / top) + 0.5).astype(np.uint8))
     if image.mode == "La": image = image.convert("LA")  # the only mode that Pillow makes of it

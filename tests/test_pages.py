@@ -47,6 +47,12 @@ def test_wide_numbers_that_hold_eight_bits_are_not_black():
     assert load_page(Image.fromarray(np.array([[np.nan, .5], [1, 0]], np.float32))).getpixel((1, 0)) == (128,) * 3
 
 
+@pytest.mark.parametrize("dtype, times", [(np.float32, 257), (np.float32, 1), (np.float32, 1 / 255), (np.int32, 1000)])
+def test_wide_numbers_are_scaled_whatever_their_range(dtype, times):
+    page = np.array(load_page(saved(Image.fromarray((GREY.astype(float) * times).astype(dtype)), "TIFF")))[..., 0].astype(int)
+    assert np.abs(page - GREY * (255 / GREY.max() if dtype == np.int32 else 1)).max() <= 1
+
+
 def test_no_page_of_a_file_is_lost_in_silence():
     data = saved(Image.fromarray(GREY), "TIFF", save_all=True, append_images=[Image.fromarray(GREY)] * 2)
     with pytest.raises(PageError, match="3 pages.*PDF"): load_page(data)
