@@ -120,7 +120,7 @@ def list_archive(
         if ending == ".pdf":
             with pdfium.PdfDocument(file) as pdf: names = [f"{i + 1:03}" for i in range(len(pdf))]
         else:
-            with open_zip(file) as z: inside = [o for o in z.namelist() if not _hidden(o)]
+            with open_zip(file) as z: inside = [o for o in z.namelist() if not _hidden(o) and not o.endswith("/")]  # folders have entries of their own
             for o in inside:
                 if Path(o).suffix.lower() in ARCHIVE_ENDINGS | OTHER_BOOKS: fail("an archive within an archive; unpack it beside this one", o)
             names = Counter(o for o in inside if Path(o).suffix.lower() in PAGE_ENDINGS.keys() | OTHER_PICTURES)

@@ -600,6 +600,12 @@ def test_resuming_counts_pages_in_colour_too(tmp_path, small, capsys):
     assert before == {o: o.stat().st_mtime_ns for o in (tmp_path/"out").iterdir()}
 
 
+def test_a_folder_in_an_archive_is_no_page_whatever_its_name(tmp_path):
+    with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z:
+        for o in ("Book.cbz/", "scans.png/", "Book.cbz/1.png", "scans.png/2.png"): z.writestr(o, b"")
+    assert [o.member for o in list_archive(tmp_path/"b.cbz")] == ["Book.cbz/1.png", "scans.png/2.png"]
+
+
 def test_a_page_of_a_mac_finds_its_half():
     a, b = (Source(Path(f"ch/{name}"), chapter="ガ") for name in ("ガ_bw.png", "カ\u3099_color.png"))
     (chapter, name, halves), = pair_pages([a, b])
