@@ -245,7 +245,7 @@ def left_aside(
     found = {o: re.fullmatch(r"(?s)\.(.{1,60})-[0-9a-f]{8}(\.[^.]*)?", o.name) for o in sorted(Path(folder).glob(".*"))}
     return {o: match[1] + (match[2] or "") for o, match in found.items() if match and o.is_file()}
 
-LONGEST = {"WEBP": 16383, "JPEG": 65535} # Side of a picture that the format can hold, pixels
+LONGEST = {"WEBP": 16383, "JPEG": 65500} # Side of a picture that the format can hold, pixels
 SOFTWARE = 0x0131 # EXIF's tag for the program that made a picture
 
 def picture_file(
