@@ -106,18 +106,19 @@ def _sweep(files):
                 if (folder, name) in mine and time.time() - o.stat().st_mtime > 24 * 3600: o.unlink()
 
 def _bind(pages, places, folder, input, output, on_error):
-    "Make a CBZ of the pages in a folder, which goes. Of a page that is not there the original is taken, if it can be had; returns the numbers of these."
+    "Make a CBZ of the pages in a folder, which goes. Of a page that is not there the original is taken, if it can be had; returns {number: what became of it}."
     if not any((folder/o).is_file() for o in places): raise DualflowError(f"{input}: no page could be coloured")
-    as_they_were = []
+    failed = {}
     with write_aside(output) as aside, zipfile.ZipFile(aside, "w") as z:
         for i, (source, o) in enumerate(zip(pages, places), 1):
             if (folder/o).is_file(): z.write(folder/o, o.as_posix()); continue
-            with suppress(PageError): z.writestr(o.with_suffix(source.ending).as_posix(), source.read()); as_they_were.append(i)
+            try: z.writestr(o.with_suffix(source.ending).as_posix(), source.read()); failed[i] = "left as it was, without colours"
+            except PageError: failed[i] = "missing in the book"
         for about in _about(input):
             try: z.writestr("ComicInfo.xml", Source(input, about).read())
             except PageError as e: on_error(e)
     shutil.rmtree(folder, ignore_errors=True)
-    return as_they_were
+    return failed
 
 def _unbind(places, folder, output):
     "Put the pages of a CBZ into a folder again, but for those that are no pictures."
@@ -205,7 +206,7 @@ def colour_book(
     if not rank: _sweep([output] if to_archive else files)
     if to_archive and not rank:
         try:
-            for i in _bind(pages, places, folder, input, output, fail): on_page(i, len(pages), pages[i - 1].name, "left as it was, without colours")
+            for i, what in _bind(pages, places, folder, input, output, fail).items(): on_page(i, len(pages), pages[i - 1].name, what)
         except DualflowError as e: trouble = e
     counts = [(written, len(lost))] * world
     if world > 1:

@@ -600,6 +600,14 @@ def test_resuming_counts_pages_in_colour_too(tmp_path, small, capsys):
     assert before == {o: o.stat().st_mtime_ns for o in (tmp_path/"out").iterdir()}
 
 
+def test_a_page_that_is_missing_in_a_book_is_named(tmp_path, small, capsys):
+    small[0].save(data := io.BytesIO(), "PNG")
+    with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z: z.writestr("1.png", data.getvalue()); z.writestr("2.png", data.getvalue(), zipfile.ZIP_BZIP2)
+    told = []
+    assert colour_book(None, list_archive(tmp_path/"b.cbz"), tmp_path/"b.cbz", tmp_path/"o.cbz", lambda n, total, name, what: told.append((n, what))) == (1, 1)
+    assert told == [(1, "in colour already, kept as it is"), (2, "missing in the book")]
+
+
 def test_a_folder_in_an_archive_is_no_page_whatever_its_name(tmp_path):
     with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z:
         for o in ("Book.cbz/", "scans.png/", "Book.cbz/1.png", "scans.png/2.png"): z.writestr(o, b"")
