@@ -8,18 +8,20 @@ Docs: https://dualflow.readthedocs.io/books.html.md"""
 __all__ = ['check_output', 'place_pages', 'colour_book']
 
 # %% ../nbs/08c_books.ipynb #books003
-import glob, os, re, shutil, time, zipfile
+import hashlib, os, re, shutil, time, zipfile
 from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import torch.distributed as dist
 from PIL import Image
 
-from .core import PAGE_ENDINGS, DualflowError, PageError, load_page, picture_file, save_page, write_aside
+from .core import PAGE_ENDINGS, DualflowError, PageError, left_aside, load_page, picture_file, read_note, save_page, write_aside
 from .pipeline import DualFlow, has_colour
 from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source, open_zip
+from .versions import digest
 
 # %% ../nbs/08c_books.ipynb #books006
 def check_output(
@@ -90,25 +92,59 @@ def _about(input):
     if input.suffix.lower() not in ZIP_ENDINGS: return []
     with open_zip(input) as z: return [o for o in z.namelist() if o.split("/")[-1].lower() == "comicinfo.xml" and "__MACOSX" not in o][:1]
 
-def _bind(places, folder, input, output, on_error):
-    "Make a CBZ of the pages in a folder, which goes, as does what a killed run has left beside the CBZ."
-    for o in output.parent.glob(f".{glob.escape(output.stem[:60])}-????????{glob.escape(output.suffix)}"):
-        with suppress(OSError):  # it may be another's
-            if time.time() - o.stat().st_mtime > 24 * 3600: o.unlink()
-    if not places: raise DualflowError(f"{input}: no page could be coloured")
+def _folder_of(output):
+    "Where the pages of a CBZ are collected."
+    name = os.fsencode(output.name)
+    return output.with_name(f".{output.name if len(name) <= 200 else name[:190].decode(errors='ignore') + hashlib.sha256(name).hexdigest()[:8]}.pages")
+
+def _sweep(files):
+    "Remove what a killed run has left beside some files."
+    mine = {(o.parent, o.stem[:60] + o.suffix) for o in files}
+    for folder in {o for o, _ in mine}:
+        for o, name in left_aside(folder).items():
+            with suppress(OSError):  # it may be another's
+                if (folder, name) in mine and time.time() - o.stat().st_mtime > 24 * 3600: o.unlink()
+
+def _bind(pages, places, folder, input, output, on_error):
+    "Make a CBZ of the pages in a folder, which goes. Of a page that is not there the original is taken, if it can be had; returns {number: what became of it}."
+    if not any((folder/o).is_file() for o in places): raise DualflowError(f"{input}: no page could be coloured")
+    failed = {}
     with write_aside(output) as aside, zipfile.ZipFile(aside, "w") as z:
-        for o in places: z.write(folder/o, o.as_posix())
+        for i, (source, o) in enumerate(zip(pages, places), 1):
+            if (folder/o).is_file(): z.write(folder/o, o.as_posix()); continue
+            try: z.writestr(o.with_suffix(source.ending).as_posix(), source.read()); failed[i] = "left as it was, without colours"
+            except PageError: failed[i] = "missing in the book"
         for about in _about(input):
             try: z.writestr("ComicInfo.xml", Source(input, about).read())
             except PageError as e: on_error(e)
     shutil.rmtree(folder, ignore_errors=True)
+    return failed
 
 def _unbind(places, folder, output):
-    "Put the pages of a CBZ into a folder again."
-    with suppress(DualflowError, zipfile.BadZipFile, OSError), open_zip(output) as z:  # one that cannot be read is made anew
-        for o in {o.as_posix() for o in places}.intersection(z.namelist()):
-            data = Source(output, o).read()
+    "Put the pages of a CBZ into a folder again, but for those that are no pictures."
+    there = ()
+    with suppress(zipfile.BadZipFile, OSError), open_zip(output) as z: there = z.namelist()  # one that cannot be read is made anew
+    for o in {o.as_posix() for o in places}.intersection(there):
+        with suppress(DualflowError):
+            load_page(data := Source(output, o).read())
             with write_aside(folder/o) as aside: aside.write_bytes(data)
+
+def _note(flow, references, consistent, mood=None, **options):
+    "All that decides a page's colours, in a line."
+    def stamp(source):
+        try: return source.stamp()
+        except PageError: return source.label
+    if mood is not None: options["mood"] = "/".join(f"{o:.1f}" for o in mood.tolist())
+    if references: options["reference"] = hashlib.sha256("".join(map(stamp, references)).encode(errors="replace")).hexdigest()[:12]
+    return " ".join(["dualflow", *(f"{k}={o}" for k, o in (options | {"consistent": consistent, "weights": digest(flow.nets)}).items())])
+
+def _check_notes(files, note, output):
+    "Raise `DualflowError` if pages are there, and all were coloured with other options."
+    notes = [o for o in map(read_note, files) if o.startswith("dualflow ")]
+    if not notes or note() in notes: return
+    was, now = (dict(o.split("=", 1) for o in text.split()[1:] if "=" in o) for text in (notes[0], note()))
+    other = ", ".join(f"{k} {was.get(k, 'none')}, not {now.get(k, 'none')}" for k in was | now if was.get(k) != now.get(k))
+    raise DualflowError(f"{output}: the pages there were coloured with other options ({other}); go on with the same ones, or leave out --resume to colour all of them again")
 
 def colour_book(
     flow: DualFlow,
@@ -129,16 +165,23 @@ def colour_book(
     (rank, world), places, to_archive = share, place_pages(pages, input), _to_archive(input)
     to_study, lessons, written, lost, trouble = list(references), [], 0, [], None
     def fail(e): lost.append(e); on_error(e)
-    folder = output if input.is_dir() else output.with_name(f".{output.name.encode()[:200].decode(errors='ignore')}.pages") if to_archive else None
+    folder = output if input.is_dir() else _folder_of(output) if to_archive else None
+    files, note = [folder/o if folder else output for o in places], cache(lambda: _note(flow, references, consistent, **options))
     if to_archive and not rank:
         if not resume: shutil.rmtree(folder, ignore_errors=True)
-        elif output.is_file() and not folder.is_dir(): _unbind(places, folder, output)
+        elif unbound := output.is_file() and not folder.is_dir(): _unbind(places, folder, output)
     if world > 1:
         dist.init_process_group("gloo", timeout=timedelta(days=1))
         dist.barrier()
+    if resume:
+        try: _check_notes(files, note, output)
+        except DualflowError:
+            if to_archive and not rank and unbound: shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if world > 1: dist.barrier()
 
     for i, source in list(enumerate(pages, 1))[rank::world]:
-        file = folder/places[i - 1] if folder else output
+        file = files[i - 1]
         try:
             data = source.read()
             image = load_page(data, name=source.label)
@@ -155,13 +198,15 @@ def colour_book(
                 image, what = result.image, f"{image.width} x {image.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s"
             if kept and PAGE_ENDINGS.get(source.ending) == PAGE_ENDINGS[file.suffix]:
                 with write_aside(file) as aside: aside.write_bytes(data)
-            else: save_page(image, file)
+            else: save_page(image, file, "" if kept else note())
         except DualflowError as e: fail(e); continue
         written += 1
         on_page(i, len(pages), source.name, what)
     if world > 1: dist.barrier()
+    if not rank: _sweep([output] if to_archive else files)
     if to_archive and not rank:
-        try: _bind([o for o in places if (folder/o).is_file()], folder, input, output, fail)
+        try:
+            for i, what in _bind(pages, places, folder, input, output, fail).items(): on_page(i, len(pages), pages[i - 1].name, what)
         except DualflowError as e: trouble = e
     counts = [(written, len(lost))] * world
     if world > 1:

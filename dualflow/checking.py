@@ -16,7 +16,7 @@ import imagehash, numpy as np
 from PIL import Image
 
 from .alignment import AGREE, fit_tiles, in_place
-from .core import PAGE_ENDINGS, DualflowError, PageError, Workspace, load_page
+from .core import PAGE_ENDINGS, DualflowError, PageError, Workspace, left_aside, load_page
 from .dataset import SCHEMA, Page, PageRecord, describe, drop_maps, held_out, is_grey, make_bw, read_record, read_records, save_pair, write_json
 
 # %% ../nbs/01b_checking.ipynb #ed5ea440
@@ -47,15 +47,13 @@ def check_page(
     return problems, color
 
 # %% ../nbs/01b_checking.ipynb #92ca1e2e
-_ASIDE = re.compile(r"\..{1,60}-[a-z0-9_]{8}(\.\w+)?")  # as write_aside calls them
-
 def find_leftovers(
     space: Workspace, # Of the dataset
     records: dict, # From `read_records`
 ) -> list[tuple[str, Path]]: # ("temporary" or "orphan", file)
     "Files of runs that were cut off, and halves and maps whose page is gone. What a damaged record may speak of is not among them."
     folders = {space.color: "color", space.bw: "bw", space.important: "", space.background: ""}
-    found = [("temporary", o) for folder in (space.root, space.metadata, *folders) for o in sorted(folder.glob(".*")) if o.is_file() and _ASIDE.fullmatch(o.name)]
+    found = [("temporary", o) for folder in (space.root, space.metadata, *folders) for o in left_aside(folder)]
     for folder, kind in folders.items():
         for o in sorted(folder.glob("[!.]*")):
             name = re.sub(r"__\d+$", "", o.stem) if folder == space.important and o.suffix == ".png" else o.stem

@@ -13,7 +13,7 @@ __all__ = ['STYLES', 'DATASET', 'WEIGHTS', 'BUDGET', 'VIVID', 'VARIANT', 'REFERE
 import json, os, sys
 from pathlib import Path
 
-from .terminal import between, command, complain, counter, one_line, opt, say, show_progress, whole
+from .terminal import between, command, complain, end_progress, counter, one_line, opt, say, show_progress, whole
 
 # %% ../nbs/10_cli.ipynb #372f069f
 STYLES = "gray", "lineart", "screentone"  # those of `printing`, whose import takes seconds
@@ -229,7 +229,7 @@ def train(source_dir, **options):
     def measured(weights):
         flow = _load_flow(weights)
         try: return flow, evaluate_dataset(flow, data, pages=6, split=split, on_page=show_progress, on_error=complain)
-        finally: print("", file=sys.stderr)
+        finally: end_progress()
     takes_on = PRESETS[options["preset"]]["networks"] is None
     if takes_on: _, before = measured(None if start in (None, "embedded") else start)
     _train(stages, **options)
@@ -257,7 +257,7 @@ def evaluate(dataset_dir, weights, styles, pages, budget, vivid, variant, refere
     references = [load_page(o.read()) for o in _in_colour(reference)]
     flow, options, failed = _load_flow(weights), dict(budget=budget, vivid=vivid, variant=variant, reference=references), []
     try: rows = evaluate_dataset(flow, dataset_dir, styles, pages, on_page=show_progress, on_error=failed.append, **options)
-    finally: print("", file=sys.stderr)
+    finally: end_progress()
     for o in failed: complain(o)
     print(format_table(rows))
     if save: save_rows(rows, save)

@@ -106,7 +106,9 @@ def evaluate_dataset(
     chosen, rows, before, lessons = spread(DatasetLoader(dataset_dir, split), pages), defaultdict(list), {}, {}
     for n, page in enumerate(chosen, 1):
         if on_page: on_page(n, len(chosen), page.name)
-        try: true, group = page.color, page.record.chapter.split("/")[0]
+        group = page.record.chapter.split("/")[0]
+        if group == "all": group = "all/"  # a folder of this name, not all of them
+        try: true = page.color
         except PageError as e:
             if not on_error: raise
             on_error(e); continue

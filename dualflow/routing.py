@@ -19,7 +19,7 @@ from .core import CELL, DualflowError, Workspace, half_precision, pick_device
 from .optimizer import Muon
 from .runs import PRESETS, now, provenance
 from .splitting import PATCH
-from .training import SeedEpochs, ranking_loss
+from .training import SeedEpochs, lines_in_files, ranking_loss
 from .versions import Versions
 from .views import page_loaders
 
@@ -105,7 +105,7 @@ def refine_attention(
     dls = page_loaders(dataset_dir, views, recipe["size"], recipe["bs"], workers, seed, torch.device(device or pick_device()), cache_mb=cache_mb)
     set_seed(seed)
     trainer = RoutingTrainer(models.load(chosen).to(memory_format=torch.channels_last)).to(dls.device)
-    learn = Learner(dls, trainer, loss_func=trainer.loss, opt_func=Muon, cbs=SeedEpochs(), splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]])
+    learn = lines_in_files(Learner(dls, trainer, loss_func=trainer.loss, opt_func=Muon, cbs=SeedEpochs(), splitter=lambda m: [[p for p in m.parameters() if p.requires_grad]]))
     learn.path, learn.model_dir = space.logs, "."
     learn.fit_one_cycle(epochs, recipe["lr"], cbs=[CSVLogger("refine.csv")])
     loss, old = float(learn.recorder.values[-1][-1]), chosen.pop("attention")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pypdfium2 as pdfium
 
-from .core import MAX_PIXELS, PAGE_ENDINGS, DualflowError, PageError, png
+from .core import MAX_PIXELS, PAGE_ENDINGS, DualflowError, PageError, Workspace, png
 
 # %% ../nbs/00e_sources.ipynb #d9e5f6d4
 DPI = 200  # of a PDF page that is drawn, not scanned
@@ -120,7 +120,7 @@ def list_archive(
         if ending == ".pdf":
             with pdfium.PdfDocument(file) as pdf: names = [f"{i + 1:03}" for i in range(len(pdf))]
         else:
-            with open_zip(file) as z: inside = [o for o in z.namelist() if not _hidden(o)]
+            with open_zip(file) as z: inside = [o for o in z.namelist() if not _hidden(o) and not o.endswith("/")]  # folders have entries of their own
             for o in inside:
                 if Path(o).suffix.lower() in ARCHIVE_ENDINGS | OTHER_BOOKS: fail("an archive within an archive; unpack it beside this one", o)
             names = Counter(o for o in inside if Path(o).suffix.lower() in PAGE_ENDINGS.keys() | OTHER_PICTURES)
@@ -139,16 +139,22 @@ def _files(folder, on_error, above=()):
         if o.is_file() or o.is_symlink() and not is_folder: yield o
         elif is_folder and (real := o.resolve()) not in above: yield from _files(o, on_error, (*above, real))
 
+def _kit_pictures(folders):
+    "Folders of what the kit itself has made of datasets, whose colour pages lie in some of the folders."
+    spaces = [Workspace(o.parents[1]) for o in folders if o.parts[-2:] == ("source", "color") and Workspace(o.parents[1]).metadata.is_dir()]
+    return [folder for o in spaces for folder in (o.important, o.background, o.visualization)]
+
 def find_pages(
     path, # A picture, a folder (searched through), a CBZ or a PDF
     on_error=_raise, # Called with the `PageError` of an unreadable archive or folder; raised unless told
 ) -> list[Source]: # In reading order
-    "All pages at `path`. Raises `DualflowError` if there is nothing there."
+    "All pages at `path`; a dataset's maps and pictures of its training are none. Raises `DualflowError` if there is nothing there."
     path = Path(path)
     if path.is_file(): return list_archive(path, on_error=on_error) if path.suffix.lower() in ARCHIVE_ENDINGS | OTHER_BOOKS else [Source(path, chapter=path.parent.name)]
     if not path.is_dir(): raise DualflowError(f"{path}: there is no such file or folder")
-    found = []
-    for file in sorted(_files(path, on_error, (path.resolve(),)), key=_natural):
+    found, files = [], [*_files(path, on_error, (path.resolve(),))]
+    made = _kit_pictures({o.parent for o in files})
+    for file in sorted((o for o in files if not any(map(o.is_relative_to, made))), key=_natural):
         inside, ending = file.relative_to(path), file.suffix.lower()
         if ending in PAGE_ENDINGS.keys() | OTHER_PICTURES: found.append(Source(file, chapter="/".join(inside.parts[:-1]) or path.name))
         elif ending in ARCHIVE_ENDINGS | OTHER_BOOKS:

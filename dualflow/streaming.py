@@ -9,7 +9,7 @@ __all__ = ['AGAIN', 'working_halves', 'encode_page', 'shard_dataset', 'ShardPage
            'fingerprint', 'bench_streaming']
 
 # %% ../nbs/01c_streaming.ipynb #caf0d0cd
-import hashlib, io, json, tarfile, tempfile, time, warnings, zlib
+import hashlib, io, json, re, tarfile, tempfile, time, warnings, zlib
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -20,7 +20,7 @@ from PIL import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
 from .augmentation import add_panels, cut_view
-from .core import DualflowError, PageError, Workspace, load_page, working_size, write_aside
+from .core import DualflowError, PageError, Workspace, left_aside, load_page, working_size, write_aside
 from .dataset import INDEX, SCHEMA, DatasetLoader, PageRecord, write_json
 from .drawing import draw_page
 from .printing import STYLES, manga_bw
@@ -91,8 +91,8 @@ def shard_dataset(
         if old: write_json(index, target/INDEX)  # before anything goes: no index may speak of shards that are gone
         for o in old: (target/Path(o["file"]).name).unlink(missing_ok=True)
     plan = [(split, i) for split, o in pages.items() for i in sorted(range(len(o)), key=lambda i: hashlib.sha256(o.records[i].name.encode()).digest())]
-    for split in pages:
-        for o in target.glob(f".{split}-?????-????????.tar"): o.unlink()  # of a run that was cut off
+    for o, name in left_aside(target).items():
+        if re.fullmatch(r"(train|valid)-\d{5}\.tar", name): o.unlink()  # of a run that was cut off
     while not index["complete"]:
         split, first = plan[index["done"]][0], sum(o["pages"] for o in index["shards"])
         shard = {"file": f"{split}-{sum(o['split'] == split for o in index['shards']):05}.tar", "split": split, "first": first, "pages": 0}

@@ -6,16 +6,20 @@ Docs: https://dualflow.readthedocs.io/training.html.md"""
 
 # %% auto #0
 __all__ = ['TRAINS', 'NEEDS', 'GATE_RATE', 'colour_loss', 'ranking_loss', 'true_places', 'DualFlowTrainer', 'ShowTruth',
-           'SeedEpochs', 'stage_learner']
+           'SeedEpochs', 'lines_in_files', 'stage_learner']
 
 # %% ../nbs/07_training.ipynb #c666f3ed
+import sys
+
 import numpy as np
 import torch, torch.nn as nn, torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.callback import schedule  # adds fit_one_cycle to Learner
+from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.torch_core import rank_distrib, set_seed
+from fastprogress.core import IN_NOTEBOOK
 
 from .attention import colour_detail
 from .augmentation import turn_hue
@@ -171,6 +175,16 @@ class SeedEpochs(Callback):
         pages.set_epoch(self.epoch)
         set_seed(int(np.random.default_rng((pages.seed, self.epoch, rank_distrib())).integers(2**31)))
 
+def lines_in_files(
+    learn: Learner,
+) -> Learner: # The same
+    "Where neither a terminal nor a notebook shows progress bars, print a line an epoch instead."
+    def log(row):
+        if len(row) == len(names := learn.recorder.metric_names):  # an epoch that a resumed run has behind it has no losses
+            print(f"epoch {row[0] + 1} of {learn.n_epoch}: " + ", ".join(f"{k} {o:.4f}" if isinstance(o, float) else f"{k} {o}" for k, o in zip(names[1:], row[1:])), flush=True)
+    if not (IN_NOTEBOOK or sys.stdout.isatty()): learn.remove_cb(ProgressCallback); learn.logger = log
+    return learn
+
 def stage_learner(
     dls: DataLoaders,
     nets: Networks,
@@ -182,4 +196,4 @@ def stage_learner(
     parameters = {o: [*getattr(nets, o).parameters()] for o in trainer.trains}
     gate = [parameters.pop("gate")] if "gate" in parameters else []
     groups, rates = [*gate, sum(parameters.values(), [])], [GATE_RATE * lr] * len(gate) + [lr]
-    return Learner(dls, trainer, loss_func=trainer.loss, lr=rates, opt_func=Muon, wd=.01, cbs=[SeedEpochs(), ShowTruth()], splitter=lambda m: groups)
+    return lines_in_files(Learner(dls, trainer, loss_func=trainer.loss, lr=rates, opt_func=Muon, wd=.01, cbs=[SeedEpochs(), ShowTruth()], splitter=lambda m: groups))

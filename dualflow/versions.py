@@ -54,16 +54,33 @@ class Versions:
             raise DualflowError(f"{folder}: no weights here; train the {stage} stage first")
         return chosen
 
+    def misfits(self,
+        chosen: dict, # {stage: version}
+    ) -> list: # (stage, another chosen stage, the version of that one that it was trained with)
+        "Which of the chosen were not trained together."
+        return [(stage, other, knew) for stage, version in chosen.items() for other, knew in self.record(stage, version).get("trained_with", {}).items()
+                if other in chosen and knew not in (chosen[other], *self.record(other, chosen[other]).get("refines", ()))]
+
+    def newest_set(self,
+        latest: dict, # {stage: version}: the newest that may be taken
+        chosen: dict = {}, # What is taken of its first stages
+    ) -> dict: # {stage: version}; None if there is no such set
+        "The newest versions that were trained together."
+        if len(chosen) == len(latest): return chosen
+        stage = [*latest][len(chosen)]
+        there = self.names(stage)
+        for version in reversed(there[:there.index(latest[stage]) + 1]):
+            now = chosen | {stage: version}
+            if not self.misfits(now) and (found := self.newest_set(latest, now)): return found
+
     def load(self,
         chosen: dict, # {stage: version}, from `choose`
         others: dict = {}, # {stage: folder} of other stages, from `stage_folders`
         **fresh, # How to build the other networks, which start untrained
     ) -> Networks:
         "Read versions. Raises `DualflowError` if they do not fit, and warns if they were not trained together."
-        for stage, version in chosen.items():
-            for other, knew in self.record(stage, version).get("trained_with", {}).items():
-                if other in chosen and knew not in (chosen[other], *self.record(other, chosen[other]).get("refines", ())):
-                    warnings.warn(f"{stage} {version} was trained with {other} {knew}, not with {chosen[other]}: train {stage} again" + f", or choose {other} {knew}: write {knew} into {other}/latest.txt" * (knew in self.names(other)))
+        for stage, other, knew in self.misfits(chosen):
+            warnings.warn(f"{stage} {chosen[stage]} was trained with {other} {knew}, not with {chosen[other]}: train {stage} again" + f", or choose {other} {knew}: write {knew} into {other}/latest.txt" * (knew in self.names(other)))
         return Networks.load(others | {k: self.folder/k/v for k, v in chosen.items()}, **fresh)
 
     def save(self,
@@ -95,9 +112,14 @@ def load_networks(
     folder, # With `<stage>.safetensors`, or `models/` of a workspace
     **versions, # Of a workspace's stages, as attention="001"; the latest of the others
 ) -> Networks:
-    "Read all networks. Raises `DualflowError` if weights are missing or do not fit."
+    "Read all networks; if none is chosen and others than the latest were trained with their attention model, these. Raises `DualflowError` if weights are missing or do not fit."
     folder, models = Path(folder), Versions(folder)
-    if (folder/"attention").is_dir(): return models.load(models.choose(**versions))
+    if (folder/"attention").is_dir():
+        chosen = models.choose(**versions)
+        if not any(versions.values()) and any(other == "attention" for _, other, _ in models.misfits(chosen)) and (fits := models.newest_set(chosen)):
+            warnings.warn(f"{folder}: the latest versions were not all trained with attention {chosen['attention']}; instead, {', '.join(f'{k} {o}' for k, o in fits.items())} are used, the newest that were trained together")
+            chosen = fits
+        return models.load(chosen)
     if versions: raise DualflowError(f"{folder}: weights without versions to choose from; name the folder models/ of a workspace")
     return Networks.load(folder)
 

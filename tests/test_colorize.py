@@ -52,7 +52,7 @@ def test_folder_and_archive_go_on_after_a_bad_page(tmp_path):
     done = command("colorize", "--input", tmp_path / "book.cbz", "--output", tmp_path / "book_colour.cbz")
     assert done.returncode == 1 and "bad.jpg" in done.stderr
     with zipfile.ZipFile(tmp_path / "book_colour.cbz") as z:
-        assert sorted(z.namelist()) == ["evil.png", "p1.png"] and has_colour(load_page(z.read("p1.png")))
+        assert sorted(z.namelist()) == ["bad.jpg", "evil.png", "p1.png"] and has_colour(load_page(z.read("p1.png"))) and z.read("bad.jpg") == b"no"
 
 
 @pytest.mark.parametrize("args, word", [(["--input", "nowhere.png", "--output", "o.png"], "nowhere.png"), (["--input", str(SAMPLES[0]), "--output", "o.xyz"], "format"),

@@ -528,7 +528,9 @@ class Flow:
 
 
 @pytest.fixture
-def flow(monkeypatch): monkeypatch.setattr("dualflow.pipeline.DualFlow.from_pretrained", lambda weights: Flow())
+def flow(monkeypatch):
+    monkeypatch.setattr("dualflow.pipeline.DualFlow.from_pretrained", lambda weights: Flow())
+    monkeypatch.setattr("dualflow.books.digest", lambda nets: "none")
 
 
 def colorize(*args): return cli.colorize(["--input", str(args[0]), "--output", str(args[1]), *args[2:]])
@@ -633,6 +635,17 @@ def test_a_series_keeps_its_last_letter():
 def test_a_split_is_one_of_two(tmp_path):
     save_page(PAGES[0], tmp_path / "mine/p.png"); create_dataset(tmp_path / "mine", tmp_path / "d")
     with pytest.raises(DualflowError, match="'val' is neither train nor valid"): DatasetLoader(tmp_path / "d", "val")
+
+
+def test_what_the_kit_made_of_a_dataset_is_no_page(tmp_path):
+    for i, o in enumerate(PAGES[:2]): save_page(o, tmp_path / f"mine/ch/p{i}.png")
+    for name in ("work/dataset", "other"):  # training lies beside a folder called dataset, in any other
+        create_dataset(tmp_path / "mine", tmp_path / name)
+        space = Workspace(tmp_path / name)
+        for o in (space.important, space.background, space.visualization): save_page(PAGES[2], o / "p.png")
+    assert len(find_pages(tmp_path / "work")) == len(find_pages(tmp_path / "other")) == len(find_pages(tmp_path / "other/source")) == 4 and len(find_pages(tmp_path)) == 10
+    assert len(find_pages(tmp_path / "other/training")) == 1  # unless they are asked for
+    assert create_dataset(tmp_path / "other", tmp_path / "copy")["done"] == {"paired": 2}
 
 
 def test_pages_come_in_the_order_in_which_they_are_read(tmp_path):

@@ -93,10 +93,10 @@ def test_two_processes_share_a_chapter(pages, tmp_path):
         codes, out, err = launch(2, "-c", colorize, "--input", input, "--output", output, "--weights", tmp_path / "weights")
         assert codes == [1, 1], err
         assert "4 of 5 pages written" in out[0] and "1 failed" in out[0] and "written" not in out[1] and "p2.png" in err[0] + err[1]
-        assert [sorted(i for i in range(5) if f"p{i}" in o) for o in out] == [[0, 4], [1, 3]]  # the rows that say a page is done
+        assert [sorted(i for i in range(5) if f"p{i}: 2" in o) for o in out] == [[0, 4], [1, 3]]  # the rows that say a page of 256 x 320 is done
     assert sorted(o.name for o in (tmp_path / "out").iterdir()) == ["p0.png", "p1.png", "p3.png", "p4.png"]
     with zipfile.ZipFile(tmp_path / "out.cbz") as z:
-        assert sorted(z.namelist()) == ["p0.png", "p1.png", "p3.png", "p4.png"] and load_page(z.read("p3.png")).size == (256, 320)
+        assert z.namelist() == [f"p{i}.png" for i in range(5)] and load_page(z.read("p3.png")).size == (256, 320) and z.read("p2.png") == b"\x89PNG torn"
     with zipfile.ZipFile(tmp_path / "bad.cbz", "w") as z: z.writestr("p1.png", b"no page")  # nothing to write: both say so, neither waits for the other
     codes, out, err = launch(2, "-c", colorize, "--input", tmp_path / "bad.cbz", "--output", tmp_path / "none.cbz", "--weights", tmp_path / "weights")
     assert codes == [1, 1] and "no page could be coloured" in err[0] and "Traceback" not in err[0] + err[1] and not (tmp_path / "none.cbz").exists()

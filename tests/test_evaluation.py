@@ -40,6 +40,14 @@ def test_neighbours_are_compared_made_with_made_and_true_with_true(tmp_path, mon
     assert row["palette"] == 0 < row["palette_true"] == palette_distance(two, one) and row["pages"] == 2
 
 
+def test_a_folder_called_all_is_not_the_mean_of_all(tmp_path, monkeypatch):
+    for i, chapter in enumerate(("all", "other", "other")): save_page(draw_page(i, size=(96, 128)).color, tmp_path / f"mine/{chapter}/p{i}.png")
+    create_dataset(tmp_path / "mine", tmp_path / "d")
+    scores = iter((1., 4., 7.))
+    monkeypatch.setattr(evaluation, "evaluate_page", lambda flow, true, style: ({"psnr": next(scores)}, true))
+    assert [(o["group"], o["pages"], o["psnr"]) for o in evaluate_dataset(None, tmp_path / "d", ("gray",))] == [("all/", 1, 1), ("other", 2, 5.5), ("all", 3, 4)]
+
+
 def test_a_table_says_how_much_of_the_detail_could_be_had():
     table = format_table([{"group": "a", "style": "gray", "pages": 2, "psnr": 20.123, "detail_10": .2, "detail_10_oracle": .5, "detail_25_sobel": .3, "detail_25_oracle": .6}, {"group": "b", "style": "gray", "pages": 1, "psnr": 8}]).splitlines()
     assert table[0] == "| measure | a gray | b gray |" and table[2] == "| pages | 2 | 1 |" and "| psnr | 20.12 | 8.00 |" in table

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dualflow import cli
 from dualflow.alignment import match_features
-from dualflow.books import check_output, colour_book, place_pages
+from dualflow.books import _folder_of, check_output, colour_book, place_pages
 from dualflow.core import DualflowError, PageError, load_page, picture_file, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
@@ -120,9 +120,9 @@ def test_names_in_another_encoding(tmp_path, small):
     for what in ("B/W made", "unchanged"): assert create_dataset(tmp_path/"colour", tmp_path/"dataset")["done"] == {what: 1}
 
 
-@pytest.mark.parametrize("path, size, fits", [("a.webp", (16383, 9), True), ("a.webp", (9, 16384), False), ("a.jpg", (65536, 9), False), ("a.png", (9, 70000), True)])
+@pytest.mark.parametrize("path, size, fits", [("a.webp", (16383, 9), True), ("a.webp", (9, 16384), False), ("a.jpg", (65500, 9), True), ("a.jpg", (65501, 9), False), ("a.png", (9, 70000), True)])
 def test_formats_have_limits(tmp_path, path, size, fits):
-    if fits: assert picture_file(path, size)
+    if fits: assert picture_file(path, size) and save_page(Image.new("L", size), tmp_path/path)
     else:
         with pytest.raises(DualflowError, match="end the name in .png"): picture_file(path, size)
         with pytest.raises(DualflowError, match="end the name in .png"): save_page(Image.new("L", size), tmp_path/path)
@@ -201,9 +201,9 @@ def test_no_file_is_everybodys_while_others_are_written(tmp_path):
 
 def test_what_could_not_be_written_is_not_said_to_be_done(tmp_path, small, flow, monkeypatch):
     for i in range(3): grey(tmp_path/"in"/f"{i}.png", small[0])
-    def full(image, path):
+    def full(image, path, *note):
         if path.name == "1.png": raise DualflowError(f"{path}: cannot be written (disk full)")
-        return save_page(image, path)
+        return save_page(image, path, *note)
     monkeypatch.setattr("dualflow.books.save_page", full)
     done, lost = [], []
     assert colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", lambda n, total, name, what: done.append(n), lost.append) == (2, 1)
@@ -326,10 +326,10 @@ def test_a_lost_page_can_be_added_to_a_book(tmp_path, small, flow, capsys):
     def pages():
         with zipfile.ZipFile(tmp_path/"out.cbz") as z: return {o: z.read(o) for o in z.namelist()}
     args = "colorize", "--input", tmp_path/"book.cbz", "--output", tmp_path/"out.cbz"
-    book(b"torn"); assert run(*args) == 1 and list(before := pages()) == ["a/1.png"]
+    book(b"torn"); assert run(*args) == 1 and list(before := pages()) == ["a/1.png", "a/2.png"] and before["a/2.png"] == b"torn" and "2: left as it was" in capsys.readouterr().out
     book(data.getvalue()); capsys.readouterr(); assert run(*args, "--resume") == 0
     said = capsys.readouterr().out
-    assert "1 of 2 pages written" in said and "1 there already" in said and list(pages()) == ["a/1.png", "a/2.png"] and pages()["a/1.png"] == before["a/1.png"]
+    assert "1 of 2 pages written" in said and "1 there already" in said and list(pages()) == ["a/1.png", "a/2.png"] and pages()["a/1.png"] == before["a/1.png"] and has_colour(load_page(pages()["a/2.png"]))
     (tmp_path/"out.cbz").write_bytes(b"torn"); assert run(*args, "--resume") == 0 and "2 of 2 pages written" in capsys.readouterr().out
     assert sorted(o.name for o in tmp_path.iterdir()) == ["book.cbz", "out.cbz"] and len(pages()) == 2
 
@@ -358,6 +358,45 @@ def test_a_reference_that_is_gone_costs_no_page(tmp_path, small, flow):
     assert colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", on_error=told.append, references=references) == (1, 0)
     assert len(references) == 1  # what is given stays as it is
     assert len(told) == 1 and "gone.png" in str(told[0]) and (tmp_path/"out"/"1.png").is_file()
+
+
+def test_no_book_loses_a_page(tmp_path, small, flow, capsys):
+    "What cannot be coloured stays as it is, at its place, until it can be."
+    small[0].convert("L").save(data := io.BytesIO(), "PNG")
+    members = {"01.png": data.getvalue(), "02.avif": b"not read here", "03.jpg": b"torn", "04.png": data.getvalue()}
+    with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z: [z.writestr(*o) for o in members.items()]
+    for more in (), ("--resume",):
+        assert run("colorize", "--input", tmp_path/"b.cbz", "--output", tmp_path/"out.cbz", *more) == 1
+        said = capsys.readouterr()
+        assert said.err.count("error: ") == 2 and "[2/4] 02: left as it was" in said.out and "2 failed" in said.out
+        with zipfile.ZipFile(tmp_path/"out.cbz") as z: assert z.namelist() == [*members] and all(z.read(o) == members[o] for o in ("02.avif", "03.jpg")) and has_colour(load_page(z.read("04.png")))
+
+
+@pytest.mark.parametrize("into", ("out", "out.cbz"))
+def test_a_book_is_not_continued_in_other_colours(tmp_path, small, flow, capsys, into):
+    "Unless it holds pages in these colours, too: somebody has coloured a page of it again."
+    for i in range(3): grey(tmp_path/"in"/f"{i}.jpg", small[0])
+    with zipfile.ZipFile(tmp_path/"in.cbz", "w") as z: [z.write(o, o.name) for o in sorted((tmp_path/"in").iterdir())]
+    args = "colorize", "--input", tmp_path/into.replace("out", "in"), "--output", tmp_path/into
+    pages = lambda: {o: (tmp_path/into/o).read_bytes() for o in sorted(os.listdir(tmp_path/into))} if into == "out" else {o: zipfile.ZipFile(tmp_path/into).read(o) for o in zipfile.ZipFile(tmp_path/into).namelist()}
+    assert run(*args, "--variant", 3) == 0
+    before = pages(); capsys.readouterr()
+    for other, word in ((("--variant", 2), "variant 3, not 2"), (("--variant", 3, "--mood", "night"), "mood none, not"), (("--variant", 3, "--vivid", .5), "vivid 1.0, not 0.5")):
+        assert run(*args, "--resume", *other) == 1
+        assert word in (said := capsys.readouterr().err) and "leave out --resume" in said and said.count("\n") == 1 and pages() == before
+        assert sorted(o.name for o in tmp_path.iterdir()) == sorted(["in", "in.cbz", into])
+    assert run(*args, "--resume", "--variant", 3) == 0 and pages() == before
+    if into == "out":
+        assert run("colorize", "--input", tmp_path/"in"/"1.jpg", "--output", tmp_path/"out"/"1.png", "--variant", 2) == 0
+        assert run(*args, "--resume", "--variant", 3) == 0 and "3 there already" in capsys.readouterr().out
+        for o in (tmp_path/"out").iterdir(): Image.open(o).convert("RGB").save(o)  # as another program may: no note any more
+        assert run(*args, "--resume") == 0 and "3 there already" in capsys.readouterr().out
+
+
+def test_each_book_has_a_folder_of_its_own(tmp_path):
+    a, b = (tmp_path/("漫" * 80 + f"{i}.cbz") for i in (1, 2))
+    assert _folder_of(a) != _folder_of(b) and max(len(os.fsencode(_folder_of(o).name)) for o in (a, b)) < 240
+    assert _folder_of(tmp_path/"b.cbz").name == ".b.cbz.pages" and _folder_of(tmp_path/os.fsdecode(b"\xe9" * 230 + b".cbz"))  # in another encoding
 
 
 def test_a_folder_goes_on_where_it_stopped(tmp_path, small, flow, capsys):
@@ -452,11 +491,11 @@ def test_a_book_is_bound_in_the_order_in_which_it_is_read_and_of_its_own_pages(t
     data = io.BytesIO(); small[0].save(data, "PNG")
     with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z: z.writestr("10.png", data.getvalue()); z.writestr("2.png", data.getvalue()); z.writestr("3.png", b"torn")
     for name in ("out.cbz", "x" * 250 + ".cbz"):
-        save_page(small[1], tmp_path/f".{name[:200]}.pages"/"3.png"); (left := tmp_path/f".{name[:-4][:60]}-0123abcd.cbz").touch(); os.utime(left, (0, 0))
+        save_page(small[1], _folder_of(tmp_path/name)/"3.png"); (left := tmp_path/f".{name[:-4][:60]}-0123abcd.cbz").touch(); os.utime(left, (0, 0))
         told = []
         assert colour_book(None, list_archive(tmp_path/"b.cbz"), tmp_path/"b.cbz", tmp_path/name, on_error=told.append) == (2, 1) and "3.png" in str(told[0])  # in colour: nothing to do
         assert not left.exists()
-        with zipfile.ZipFile(tmp_path/name) as z: assert z.namelist() == ["2.png", "10.png"] and {o.compress_type for o in z.infolist()} == {zipfile.ZIP_STORED}
+        with zipfile.ZipFile(tmp_path/name) as z: assert z.namelist() == ["2.png", "3.png", "10.png"] and z.read("3.png") == b"torn" and {o.compress_type for o in z.infolist()} == {zipfile.ZIP_STORED}
 
 
 def test_a_page_too_long_for_its_format_is_told_before_it_is_coloured(tmp_path):
@@ -559,6 +598,20 @@ def test_resuming_counts_pages_in_colour_too(tmp_path, small, capsys):
     before = {o: o.stat().st_mtime_ns for o in (tmp_path/"out").iterdir()}
     assert run(*args, "--resume") == 0 and "0 of 2 pages written" in (said := capsys.readouterr().out) and "2 there already" in said
     assert before == {o: o.stat().st_mtime_ns for o in (tmp_path/"out").iterdir()}
+
+
+def test_a_page_that_is_missing_in_a_book_is_named(tmp_path, small, capsys):
+    small[0].save(data := io.BytesIO(), "PNG")
+    with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z: z.writestr("1.png", data.getvalue()); z.writestr("2.png", data.getvalue(), zipfile.ZIP_BZIP2)
+    told = []
+    assert colour_book(None, list_archive(tmp_path/"b.cbz"), tmp_path/"b.cbz", tmp_path/"o.cbz", lambda n, total, name, what: told.append((n, what))) == (1, 1)
+    assert told == [(1, "in colour already, kept as it is"), (2, "missing in the book")]
+
+
+def test_a_folder_in_an_archive_is_no_page_whatever_its_name(tmp_path):
+    with zipfile.ZipFile(tmp_path/"b.cbz", "w") as z:
+        for o in ("Book.cbz/", "scans.png/", "Book.cbz/1.png", "scans.png/2.png"): z.writestr(o, b"")
+    assert [o.member for o in list_archive(tmp_path/"b.cbz")] == ["Book.cbz/1.png", "scans.png/2.png"]
 
 
 def test_a_page_of_a_mac_finds_its_half():

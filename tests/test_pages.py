@@ -1,5 +1,6 @@
 "Pages of every kind come in right, damaged ones are refused in words, and nothing is ever half written."
 import gc, io, os, warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageOps
 
-from dualflow.core import DualflowError, PageError, Workspace, fit_page, load_page, mean_chroma, page_lightness, png, save_page, to_image, write_aside
+from dualflow.core import DualflowError, PageError, Workspace, fit_page, left_aside, load_page, mean_chroma, page_lightness, png, read_note, save_page, to_image, write_aside
 from dualflow.drawing import draw_page
 from dualflow.pipeline import has_colour
 
@@ -44,6 +45,12 @@ def test_sixteen_bits_are_scaled_not_clipped():
 def test_wide_numbers_that_hold_eight_bits_are_not_black():
     assert load_page(Image.new("I", (4, 4), 200)).getpixel((0, 0)) == (200,) * 3 and load_page(Image.new("I", (4, 4), 65535)).getpixel((0, 0)) == (255,) * 3
     assert load_page(Image.fromarray(np.array([[np.nan, .5], [1, 0]], np.float32))).getpixel((1, 0)) == (128,) * 3
+
+
+@pytest.mark.parametrize("dtype, times", [(np.float32, 257), (np.float32, 1), (np.float32, 1 / 255), (np.int32, 1000)])
+def test_wide_numbers_are_scaled_whatever_their_range(dtype, times):
+    page = np.array(load_page(saved(Image.fromarray((GREY.astype(float) * times).astype(dtype)), "TIFF")))[..., 0].astype(int)
+    assert np.abs(page - GREY * (255 / GREY.max() if dtype == np.int32 else 1)).max() <= 1
 
 
 def test_no_page_of_a_file_is_lost_in_silence():
@@ -144,6 +151,20 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises(DualflowError, match="cannot be written .*make room"): save_page(Image.new("RGB", (4, 4)), tmp_path / "blocked" / "p.png")
     with pytest.raises(DualflowError, match="cannot be written .*another format"): save_page(Image.new("CMYK", (4, 4)), tmp_path / "p.png")
     assert save_page(Image.new("RGB", (4, 4)), tmp_path / "P.PNG").is_file()
+
+
+def test_what_a_killed_run_was_writing_is_known_by_its_name(tmp_path):
+    for o in ("p.png", ".hidden", "a.b.cbz", "x" * 200 + ".jpg", "plain"):
+        with write_aside(tmp_path / o) as aside: assert left_aside(tmp_path) == {aside: Path(o).stem[:60] + Path(o).suffix}
+    for o in (".keep", ".a-xyz.png", "p-0123abcd.png"): (tmp_path / o).touch()
+    assert not left_aside(tmp_path) and not left_aside(tmp_path / "nowhere")
+
+
+def test_a_picture_notes_how_it_was_made(tmp_path):
+    for ending in ("png", "jpg", "webp"): assert read_note(save_page(Image.new("RGB", (8, 8)), tmp_path / f"p.{ending}", "dualflow variant=3")) == "dualflow variant=3"
+    assert read_note(save_page(Image.new("RGB", (8, 8)), tmp_path / "q.png")) == read_note(tmp_path / "nothing") == ""
+    (tmp_path / "torn.png").write_bytes((tmp_path / "p.png").read_bytes()[:60])
+    assert read_note(tmp_path / "torn.png") == ""
 
 
 def test_jpegs_are_good_and_yellowed_paper_is_no_colour(tmp_path):

@@ -1,5 +1,5 @@
 "From a folder of pages to weights and back: every command in turn, and training that really learns and really resumes."
-import json, os, re, shutil, warnings
+import json, os, re, shutil, sys, warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +22,7 @@ from dualflow.streaming import shard_dataset
 from dualflow.optimizer import Muon, muon_step
 from dualflow.routing import both_flows
 from dualflow.training import GATE_RATE, TRAINS, DualFlowTrainer, SeedEpochs, colour_loss, stage_learner, true_places
-from dualflow.versions import Versions, digest
+from dualflow.versions import Versions, digest, load_networks
 from dualflow.views import PageViews, page_loaders
 
 ROOT = Path(__file__).parents[1]
@@ -239,7 +239,7 @@ def test_versions(tmp_path):
     assert record["dataset"]["pages"] == 2 and record["packages"]["torch"] and record["metrics"]["valid_loss"] > 0 and record["config"]["secondary"]["widths"] == [32, 64, 96]
     assert {k: record[k] for k in ("preset", "seed", "epochs", "views", "version")} == dict(preset="nano", seed=0, epochs=1, views=8, version="001")
     assert str(tmp_path) not in json.dumps(record)
-    with pytest.warns(UserWarning, match="secondary 001 was trained with primary 001, not with 002"): DualFlow.from_pretrained(tmp_path / "models", "cpu")
+    with pytest.warns(UserWarning, match="secondary 001 was trained with primary 001, not with 002"): DualFlow.from_pretrained(tmp_path / "models", "cpu", attention="002")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         DualFlow.from_pretrained(tmp_path / "models", "cpu", attention="001", primary="001")
@@ -254,11 +254,44 @@ def test_versions(tmp_path):
     assert models.choose()["attention"] == "002"
 
     models.save(Networks(attention=dict(dim=64, depth=1, heads=4)), ["attention"], {"started": "later"})
-    for clash in (lambda: DualFlow.from_pretrained(tmp_path / "models", "cpu"), lambda: train("secondary", attention="004", primary="003")):
+    for clash in (lambda: DualFlow.from_pretrained(tmp_path / "models", "cpu", attention="004"), lambda: train("secondary", attention="004", primary="003")):
         with pytest.raises(DualflowError, match=r"primary.003.* 96 .*attention.004.* 64"), warnings.catch_warnings(action="ignore"): clash()
     with pytest.raises(DualflowError, match="primary of preset 'nano' reads 96 numbers a place, attention 004 gives 64"): train("primary")
     with pytest.raises(DualflowError, match="no version '009', only 001, 002, 003, 004"): train("primary", attention="009")
     with pytest.raises(DualflowError, match="no version of secondary can be chosen here, only of attention"): train("primary", secondary="001")
+
+
+def test_a_retraining_that_was_cut_off_leaves_a_flow_that_fits(tmp_path):
+    "Until all stages are there, the newest that were trained together are used; but who chooses, or trains the primary alone, gets it."
+    models, chosen = Versions(tmp_path), []
+    def save(nets, *stages, **record): models.save(nets, stages, {"started": f"{len(list(tmp_path.glob('*/*')))}", **record})
+    old, new = (Networks(**PRESETS["nano"]["networks"]) for _ in range(2))
+    def taken(**versions):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            nets = load_networks(tmp_path, **versions)
+        return ["new" if digest(nets, (o,)) == digest(new, (o,)) else "old" for o in COLOURING], [str(o.message) for o in said]
+    save(old, "attention"); save(old, "primary", trained_with={"attention": "001"}); save(old, "secondary", trained_with={"attention": "001", "primary": "001"})
+    save(new, "attention")
+    assert taken() == (["old"] * 3, [f"{tmp_path}: the latest versions were not all trained with attention 002; instead, attention 001, primary 001, secondary 001 are used, the newest that were trained together"])
+    assert taken(attention="002")[0] == ["new", "old", "old"] and len(taken(attention="002")[1]) == 2
+    save(new, "primary", trained_with={"attention": "002"})
+    assert taken()[0] == ["old"] * 3
+    save(new, "secondary", trained_with={"attention": "002", "primary": "002"})
+    assert taken() == (["new"] * 3, [])
+    (tmp_path / "primary/latest.txt").write_text("001")
+    assert taken()[0] == ["old"] * 3  # no newer than a person says
+    save(old, "primary", trained_with={"attention": "002"})
+    assert taken()[0] == ["new", "old", "new"] and "secondary 002 was trained with primary 002, not with 003" in taken()[1][0]
+
+
+def test_in_a_log_file_training_is_a_line_an_epoch(dataset, tmp_path, capsys, monkeypatch):
+    shutil.copytree(dataset, data := tmp_path / "dataset")
+    train_stage("attention", data, "nano", epochs=2, views=8, device="cpu")
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 3 and all(re.fullmatch(rf"epoch {i} of 2: train_loss [\d.]+, valid_loss [\d.]+, time \d\d:\d\d", o) for i, o in enumerate(said[1:], 1)), said
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert hasattr(stage_learner(page_loaders(data, 8, 64, 4), Networks(**PRESETS["nano"]["networks"]), "attention"), "progress")
 
 
 def test_training_begins_with_given_weights(dataset, tmp_path):
