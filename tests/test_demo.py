@@ -332,7 +332,7 @@ def test_browser_shows_a_tiff_and_names_what_it_gives(browser, url, page, tmp_pa
     tab.wait_for_function("document.querySelector('#page img')?.naturalWidth == 352")  # browsers know no TIFF
     tab.locator("#colour").click()
     seen = result(tab)
-    tab.locator("a[download$=secondary.jpg]").wait_for(state="attached")
+    tab.locator("a[download$='secondary.jpg']").wait_for(state="attached")
     names = tab.locator("a[download]").evaluate_all("all => all.map(o => o.download)")
     assert sorted(set(names) - {"scan_colored.png"}) == ["scan_attention.jpg", "scan_plan.jpg", "scan_primary.jpg", "scan_regions.jpg", "scan_secondary.jpg"]
     assert round(seen.info["dpi"][0]) == 300
