@@ -173,6 +173,7 @@ def print_views(
         if r.made[0]:
             o = print_lightness(view[:, :1], STYLES[int(r.style[0])], r.pitch, r.angle, r.sigma, r.density, r.sheets)
             seen, gate = scan(o.L, r.paper, r.noise, r.quality), o.gate
+            if STYLES[int(r.style[0])] == "screentone": view = torch.cat([torch.where(per_page(r.pitch, view) == 0, o.L, view[:, :1]), view[:, 1:]], 1)  # plain grey stays as light as printed
         else: seen, gate = plane[:, 3:], torch.full_like(plane[:, 3:], -1)
         L[some], truth[some] = seen, torch.cat([view, gate, seen], 1)
     return L, truth
