@@ -27,7 +27,7 @@ class Recipe(NamedTuple):
     "How a view is varied and printed."
     made: float = 1     # 1: print the B/W half; 0: there is a scanned one
     style: float = 0    # Index into STYLES
-    pitch: float = 6    # Of the dots, pixels; 0: plain grey
+    pitch: float = 6    # Of the dots, pixels
     angle: float = 45   # Of their rows, degrees
     sigma: float = 1    # Thickness of the thinnest line, pixels
     density: float = 1  # Of the dots, times the tone's own
@@ -48,7 +48,7 @@ def draw_recipe(
 ) -> Recipe:
     "A recipe at random: each variation touches a quarter to a half of the views, so that clean pages stay the rule."
     some = lambda value, share=.5: value if vary and rng.random() < share else 0
-    return Recipe(float(made), rng.integers(len(STYLES)) if style is None else style, rng.uniform(4.5, 8) * (not some(True, .3)), rng.uniform(30, 60), rng.uniform(.8, 1.3),
+    return Recipe(float(made), rng.integers(len(STYLES)) if style is None else style, rng.uniform(4.5, 8), rng.uniform(30, 60), rng.uniform(.8, 1.3),
                   1 + some(rng.uniform(-.25, .25)), 4 - some(rng.integers(1, 4)), some(rng.normal(0, 1.5)), some(rng.normal(0, 12), .25), 1 + some(rng.uniform(-.15, .2)),
                   1 - some(rng.uniform(0, .08), .3), some(rng.uniform(0, 2), .3), some(rng.uniform(40, 95), .3),
                   np.exp(some(rng.normal(0, .3)) * made))
@@ -173,7 +173,6 @@ def print_views(
         if r.made[0]:
             o = print_lightness(view[:, :1], STYLES[int(r.style[0])], r.pitch, r.angle, r.sigma, r.density, r.sheets)
             seen, gate = scan(o.L, r.paper, r.noise, r.quality), o.gate
-            if STYLES[int(r.style[0])] == "screentone": view = torch.cat([torch.where(per_page(r.pitch, view) == 0, o.L, view[:, :1]), view[:, 1:]], 1)  # plain grey stays as light as printed
         else: seen, gate = plane[:, 3:], torch.full_like(plane[:, 3:], -1)
         L[some], truth[some] = seen, torch.cat([view, gate, seen], 1)
     return L, truth

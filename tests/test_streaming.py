@@ -425,14 +425,6 @@ def test_a_recipe_is_followed():
     assert noisy.std() == pytest.approx(2, abs=.2)
 
 
-def test_plain_grey_stays_as_light_as_printed():
-    rgb, given, _ = cut_view(draw_page(3).color, None, np.random.default_rng(1), 128)
-    made = lambda pitch: print_views([torch.stack([rgb] * 2), torch.stack([given] * 2), torch.tensor([Recipe(style=2, pitch=pitch), Recipe(style=1, pitch=0)])])
-    (L, plain), (_, dotted) = made(0), made(6)
-    assert torch.equal(plain[:1, :1], L[:1]) and plain[0, 3].min() > .999 and torch.equal(plain[:, 1:3], dotted[:, 1:3])
-    assert (plain[0, 0] - dotted[0, 0]).abs().mean() > 5 and torch.equal(plain[1], dotted[1])  # dots stand for what is darker than their mean
-
-
 def test_a_scan_is_neither_darkened_nor_lightened(): assert all(draw_recipe(np.random.default_rng(i), made=False).tone == 1 for i in range(40))
 
 
