@@ -20,7 +20,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageOps
 
 from .core import FORMATS, MAX_PIXELS, DualflowError, PageError, load_page, page_lab, ramp
 from .fusion import find_paper, flow_along
-from .printing import print_lightness
+from .printing import print_lightness, tone_classes
 
 # %% ../nbs/05a_guidance.ipynb #m00d0002
 MOODS = {"sun": (222, 195, 150), "dusk": (225, 162, 137), "night": (114, 131, 173), "forest": (172, 180, 145), "snow": (192, 212, 226)} # Mean colours of such pages, r, g, b
@@ -173,9 +173,9 @@ def print_alike(
     color: Image.Image, # A page in colour
     L: torch.Tensor, # (1, 1, H, W), the page to be guided
 ) -> torch.Tensor: # (1, 1, H', W'), lightness of `color` as printed
-    "Print a coloured page in the style that is nearest to another page's."
+    "Print a coloured page in the style, and with as many sheets of tone, as is nearest to another page."
     spread = lambda o: torch.histc(o.float().cpu(), 20, 0, 100) / o.numel()
     own = page_lab(color)[:, :1]
-    dots = print_lightness(own, "screentone")
-    prints = own, 100 * (1 - dots.ink), dots.L  # grey, line art, screentone
+    dots, sheet = print_lightness(own, "screentone"), tone_classes(own)
+    prints = own, *(100 * (1 - dots.ink) * (1 - dots.tone * (sheet > 4 - n)) for n in range(5))  # grey; line art, and one to four sheets of dots
     return max(prints, key=lambda o: (spread(o) * spread(L)).sqrt().sum())

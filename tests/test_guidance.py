@@ -14,10 +14,10 @@ from dualflow.core import DualflowError, load_page, page_lab, page_lightness
 from dualflow.dataset import create_dataset
 from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_dataset
-from dualflow.guidance import Lesson, correct, hint_sheet, known_colour, read_mood, set_mood, take_lesson, to_kin, to_neighbours
+from dualflow.guidance import Lesson, correct, hint_sheet, known_colour, print_alike, read_mood, set_mood, take_lesson, to_kin, to_neighbours
 from dualflow.metrics import colour_accuracy
 from dualflow.pipeline import DualFlow, has_colour
-from dualflow.printing import STYLES, manga_bw
+from dualflow.printing import STYLES, manga_bw, print_lightness
 from dualflow.sources import find_pages
 
 SIZE = 320, 448
@@ -388,6 +388,13 @@ def test_a_hint_fades_with_the_square_of_the_height():
     known = torch.tensor([1., 0]).view(1, 1, 2, 1)
     here, beside = to_neighbours(torch.full((1, 1, 2, 1), 50.), known, known).flatten().tolist()
     assert here == pytest.approx(1, abs=.01) and beside / here == pytest.approx(1 / (1 + .8 / 4), abs=1e-3)
+
+
+@pytest.mark.parametrize("sheets", range(5))
+def test_a_reference_is_printed_with_as_many_sheets(sheets):
+    page = draw_page(3).color
+    printed = print_lightness(page_lab(page)[:, :1], "screentone", sheets=sheets).L
+    assert torch.equal(print_alike(page, printed), printed)
 
 
 def test_prints_are_compared_at_the_size_at_which_they_are_seen(flow, page, monkeypatch):
