@@ -129,9 +129,10 @@ def columns(
 
 def fold(
     page: Image.Image, # RGB
-) -> Image.Image: # RGB, `columns` times as wide
+    n: int = None, # Into how many columns; those of `columns` unless told
+) -> Image.Image: # RGB, `n` times as wide
     "A strip as columns side by side, with a line between; other pages as they are."
-    n, width = columns(page.size), page.width
+    n, width = n or columns(page.size), page.width
     sheet = Image.fromarray(np.hstack(np.split(np.asarray(page.resize((width, n * max(1, round(page.height / n))))), n)))
     for x in range(width, n * width, width): ImageDraw.Draw(sheet).line((x, 0, x, sheet.height), "#64748b", 5)
     return sheet
@@ -148,7 +149,7 @@ def to_paint_on(
     for radius, width, colour in ((56, 22, "white"), (52, 13, "#2563eb")): ImageDraw.Draw(ring).ellipse((62 - radius, 62 - radius, 62 + radius, 62 + radius), outline=colour, width=width)
     ring = ring.resize((31, 31), Image.Resampling.LANCZOS)
     for place in questions: small.paste(ring, tuple(round(o * small.width / page.width) - 15 for o in place), ring)
-    small = fold(small)
+    small = fold(small, n)
     small.info["use"] = "easel"  # Gradio names files by their bytes: the same bytes would be written anew while a browser reads them
     return small
 

@@ -147,6 +147,10 @@ def test_a_strip_is_painted_on_as_wide_as_a_page():
     assert [to_paint_on(Image.new("RGB", o)).size for o in ((800, 6000), (400, 12000), (3408, 400), (20, 30000))] == [(1080, 900), (1800, 2160), (3408, 400), (780, 769)]
 
 
+@pytest.mark.parametrize("size, easel", [((701, 1577), (360, 810)), ((701, 4382), (1080, 750))])
+def test_the_easel_is_folded_as_its_page(size, easel): assert to_paint_on(Image.new("RGB", size)).size == easel  # though it is a little longer than the page
+
+
 def test_strokes_over_a_folded_strip_land_where_they_were_painted():
     "And rings stand where they were asked; a page of common shape is not folded."
     strip = Image.new("RGB", (800, 6000), "tan")
