@@ -19,6 +19,7 @@ import torch.distributed as dist
 from PIL import Image
 
 from .core import PAGE_ENDINGS, DualflowError, PageError, left_aside, load_page, picture_file, read_note, save_page, write_aside
+from .guidance import read_mood
 from .pipeline import DualFlow, has_colour
 from .sources import ARCHIVE_ENDINGS, ZIP_ENDINGS, Source, open_zip
 from .versions import digest
@@ -134,7 +135,7 @@ def _note(flow, references, consistent, mood=None, **options):
     def stamp(source):
         try: return source.stamp()
         except PageError: return source.label
-    if mood is not None: options["mood"] = "/".join(f"{o:.1f}" for o in mood.tolist())
+    if mood is not None: options["mood"] = "/".join(f"{o:.1f}" for o in read_mood(mood).tolist())
     if references: options["reference"] = hashlib.sha256("".join(map(stamp, references)).encode(errors="replace")).hexdigest()[:12]
     return " ".join(["dualflow", *(f"{k}={o}" for k, o in (options | {"consistent": consistent, "weights": digest(flow.nets)}).items())])
 
@@ -175,10 +176,11 @@ def colour_book(
         dist.barrier()
     if resume:
         try: _check_notes(files, note, output)
-        except DualflowError:
+        except DualflowError as e: trouble = e
+        if world > 1: dist.barrier()  # all have looked
+        if trouble:
             if to_archive and not rank and unbound: shutil.rmtree(folder, ignore_errors=True)
-            raise
-        if world > 1: dist.barrier()
+            raise trouble
 
     for i, source in list(enumerate(pages, 1))[rank::world]:
         file = files[i - 1]

@@ -15,11 +15,10 @@ import numpy as np
 import torch, torch.nn as nn, torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.callback import schedule  # adds fit_one_cycle to Learner
-from fastai.callback.progress import ProgressCallback
+from fastai.callback.progress import IN_NOTEBOOK, ProgressCallback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.torch_core import rank_distrib, set_seed
-from fastprogress.core import IN_NOTEBOOK
 
 from .attention import colour_detail
 from .augmentation import turn_hue

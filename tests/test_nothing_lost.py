@@ -11,10 +11,11 @@ from PIL import Image
 from dualflow import cli
 from dualflow.alignment import match_features
 from dualflow.books import _folder_of, check_output, colour_book, place_pages
-from dualflow.core import DualflowError, PageError, load_page, picture_file, save_page
+from dualflow.core import DualflowError, PageError, load_page, picture_file, read_note, save_page
 from dualflow.dataset import DatasetLoader, create_dataset
 from dualflow.drawing import draw_page
 from dualflow.evaluation import save_rows
+from dualflow.guidance import read_mood
 from dualflow.metrics import colour_accuracy
 from dualflow.pipeline import has_colour
 from dualflow.sources import Source, find_pages, list_archive, pair_pages, render_pdf
@@ -370,6 +371,13 @@ def test_no_book_loses_a_page(tmp_path, small, flow, capsys):
         said = capsys.readouterr()
         assert said.err.count("error: ") == 2 and "[2/4] 02: left as it was" in said.out and "2 failed" in said.out
         with zipfile.ZipFile(tmp_path/"out.cbz") as z: assert z.namelist() == [*members] and all(z.read(o) == members[o] for o in ("02.avif", "03.jpg")) and has_colour(load_page(z.read("04.png")))
+
+
+def test_a_mood_is_noted_alike_by_name_and_by_colour(tmp_path, small, flow):
+    grey(tmp_path/"in"/"0.png", small[0])
+    for mood in ("night", read_mood("night")): colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", lambda *_: None, print, resume=True, mood=mood)
+    assert " mood=" in read_note(tmp_path/"out"/"0.png")
+    with pytest.raises(DualflowError, match="mood"): colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", lambda *_: None, print, resume=True, mood="dusk")
 
 
 @pytest.mark.parametrize("into", ("out", "out.cbz"))
