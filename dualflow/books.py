@@ -147,12 +147,33 @@ def _check_notes(files, note, output):
     other = ", ".join(f"{k} {was.get(k, 'none')}, not {now.get(k, 'none')}" for k in was | now if was.get(k) != now.get(k))
     raise DualflowError(f"{output}: the pages there were coloured with other options ({other}); go on with the same ones, or leave out --resume to colour all of them again")
 
+class _Processes:
+    "Those that colour a book together; one alone has nobody to wait for."
+    def __init__(self, rank, world):
+        self.rank, self.world, self.first = rank, world, rank == 0
+        if world > 1: dist.init_process_group("gloo", timeout=timedelta(days=1))
+    def wait(self):
+        if self.world > 1: dist.barrier()
+    def leave(self, *counts):
+        "The sums of what all have counted."
+        of_all = [counts] * self.world
+        if self.world > 1:
+            dist.all_gather_object(of_all, counts)
+            dist.destroy_process_group()
+        return tuple(map(sum, zip(*of_all)))
+
+def _keep(source, data, image, file):
+    "Write a page that is in colour already, byte for byte if its format is that of the file."
+    if PAGE_ENDINGS.get(source.ending) == PAGE_ENDINGS[file.suffix]:
+        with write_aside(file) as aside: aside.write_bytes(data)
+    else: save_page(image, file)
+
 def colour_book(
     flow: DualFlow,
     pages: list[Source], # From `find_pages`
     input: Path, # What they were found at
     output: Path, # A folder for a folder, a CBZ for a CBZ or a PDF, a picture for a page; see `check_output`
-    on_page=lambda number, total, name, what: None, # Called after each page
+    on_page=lambda number, total, name, what: None, # Called after each page; its name is where it lies in the output
     on_error=lambda error: None, # Called with the `DualflowError` of a page that is lost
     again: bool = False, # Colour pages that are in colour already, too
     hints: Image.Image = None, # From `hint_sheet`, for a single page
@@ -163,56 +184,58 @@ def colour_book(
     **options, # `budget`, `vivid`, `variant` and `mood` of `DualFlow.colorize`
 ) -> tuple[int, int]: # Pages written and pages lost, by all processes
     "Colour a book. Raises `DualflowError` where its file cannot be written."
-    (rank, world), places, to_archive = share, place_pages(pages, input), _to_archive(input)
+    processes, places, to_archive = _Processes(*share), place_pages(pages, input), _to_archive(input)
+    folder = output if input.is_dir() else _folder_of(output) if to_archive else None
+    names = [o.with_suffix("").as_posix() if folder else source.name for o, source in zip(places, pages)]
+    files, note = [folder/o if folder else output for o in places], cache(lambda: _note(flow, references, consistent, **options))
     to_study, lessons, written, lost, trouble = list(references), [], 0, [], None
     def fail(e): lost.append(e); on_error(e)
-    folder = output if input.is_dir() else _folder_of(output) if to_archive else None
-    files, note = [folder/o if folder else output for o in places], cache(lambda: _note(flow, references, consistent, **options))
-    if to_archive and not rank:
+    def learned(like):
+        "All lessons there are to follow; what is new is studied first, printed like this page."
+        while to_study:
+            o = to_study.pop(0)
+            try: lessons.append(flow.study(load_page(o.read(), name=o.label), like, **options))
+            except DualflowError as e: on_error(e)  # the page can do without
+        return lessons
+
+    if to_archive and processes.first:
         if not resume: shutil.rmtree(folder, ignore_errors=True)
         elif unbound := output.is_file() and not folder.is_dir(): _unbind(places, folder, output)
-    if world > 1:
-        dist.init_process_group("gloo", timeout=timedelta(days=1))
-        dist.barrier()
+    processes.wait()
     if resume:
         try: _check_notes(files, note, output)
         except DualflowError as e: trouble = e
-        if world > 1: dist.barrier()  # all have looked
+        processes.wait()  # all have looked
         if trouble:
-            if to_archive and not rank and unbound: shutil.rmtree(folder, ignore_errors=True)
+            if to_archive and processes.first and unbound: shutil.rmtree(folder, ignore_errors=True)
             raise trouble
 
-    for i, source in list(enumerate(pages, 1))[rank::world]:
+    for i, source in list(enumerate(pages, 1))[processes.rank::processes.world]:
         file = files[i - 1]
         try:
             data = source.read()
             image = load_page(data, name=source.label)
             kept = folder and not again and has_colour(image)
             if kept and consistent: to_study.append(source)
-            if resume and file.is_file(): on_page(i, len(pages), source.name, "there already"); continue
-            what = "in colour already, kept as it is"
-            if not kept:
+            if resume and file.is_file(): on_page(i, len(pages), names[i - 1], "there already"); continue
+            if kept:
+                _keep(source, data, image, file)
+                what = "in colour already, kept as it is"
+            else:
                 picture_file(file, image.size)  # or minutes of colouring would be lost
-                while to_study:
-                    try: lessons.append(flow.study(load_page((o := to_study.pop(0)).read(), name=o.label), image, **options))
-                    except DualflowError as e: on_error(e)  # the page can do without
-                result = flow.colorize(image, hints=hints, reference=lessons, **options)
-                image, what = result.image, f"{image.width} x {image.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s"
-            if kept and PAGE_ENDINGS.get(source.ending) == PAGE_ENDINGS[file.suffix]:
-                with write_aside(file) as aside: aside.write_bytes(data)
-            else: save_page(image, file, "" if kept else note())
+                result = flow.colorize(image, hints=hints, reference=learned(image), **options)
+                save_page(result.image, file, note())
+                what = f"{image.width} x {image.height}, {len(result.regions)} priority patches, {sum(result.seconds.values()):.1f} s"
         except DualflowError as e: fail(e); continue
         written += 1
-        on_page(i, len(pages), source.name, what)
-    if world > 1: dist.barrier()
-    if not rank: _sweep([output] if to_archive else files)
-    if to_archive and not rank:
+        on_page(i, len(pages), names[i - 1], what)
+
+    processes.wait()
+    if processes.first: _sweep([output] if to_archive else files)
+    if to_archive and processes.first:
         try:
-            for i, what in _bind(pages, places, folder, input, output, fail).items(): on_page(i, len(pages), pages[i - 1].name, what)
+            for i, what in _bind(pages, places, folder, input, output, fail).items(): on_page(i, len(pages), names[i - 1], what)
         except DualflowError as e: trouble = e
-    counts = [(written, len(lost))] * world
-    if world > 1:
-        dist.all_gather_object(counts, counts[0])
-        dist.destroy_process_group()
+    counts = processes.leave(written, len(lost))
     if trouble: raise trouble
-    return tuple(map(sum, zip(*counts)))
+    return counts

@@ -4,7 +4,7 @@ import pytest
 
 from dualflow import drawing
 from dualflow.canvas import Canvas, lit
-from dualflow.characters import HAIR, MOODS, invent
+from dualflow.characters import HAIR, EXPRESSIONS, invent
 from dualflow.clothes import POSES, draw_figure
 from dualflow.decor import EFFECTS, INDOORS, LIGHT, OUTDOORS, TIMES, field, light_of
 from dualflow.drawing import SHOTS, _layout, _overlap, _plan, draw_balloon, draw_caption, draw_chapter, draw_page, draw_panel
@@ -165,14 +165,14 @@ def test_a_place_stays_itself(place):
 def test_everyone_can_do_everything():
     for who in invent(np.random.default_rng(3), 7):
         pictures = set()
-        for mood in MOODS:
+        for mood in EXPRESSIONS:
             c = Canvas(90, 90, 1.); draw_figure(c.at(45, 45, 24), who, mood)
             pictures.add(c.picture.tobytes())
         for pose in POSES:
             for back in (False, True):
                 c = Canvas(90, 120, 1.); draw_figure(c.at(45, 24, 11), who, "calm", pose, back=back)
                 assert (np.abs(np.asarray(c.base).astype(int) - who.hair).max(-1) <= 3).sum() > 40   # hair is seen from both sides
-        assert len(pictures) == len(MOODS)
+        assert len(pictures) == len(EXPRESSIONS)
 
 
 def test_pages_drawn_from_the_command_line(tmp_path, capsys):

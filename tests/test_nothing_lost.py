@@ -373,6 +373,13 @@ def test_no_book_loses_a_page(tmp_path, small, flow, capsys):
         with zipfile.ZipFile(tmp_path/"out.cbz") as z: assert z.namelist() == [*members] and all(z.read(o) == members[o] for o in ("02.avif", "03.jpg")) and has_colour(load_page(z.read("04.png")))
 
 
+def test_pages_of_two_chapters_are_told_apart(tmp_path, small, flow, capsys):
+    for chapter in ("one", "two"): grey(tmp_path/"in"/chapter/"01.png", small[0])
+    assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out") == 0
+    said = capsys.readouterr().out
+    assert "[1/2] one/01: " in said and "[2/2] two/01: " in said
+
+
 def test_a_mood_is_noted_alike_by_name_and_by_colour(tmp_path, small, flow):
     grey(tmp_path/"in"/"0.png", small[0])
     for mood in ("night", read_mood("night")): colour_book(flow, find_pages(tmp_path/"in"), tmp_path/"in", tmp_path/"out", lambda *_: None, print, resume=True, mood=mood)
@@ -442,7 +449,7 @@ def test_no_name_moves_the_cursor(tmp_path, small, flow, capsys):
     (tmp_path/"in"/"c\nd.png").write_bytes(b"")
     assert run("colorize", "--input", tmp_path/"in", "--output", tmp_path/"out") == 1
     said = capsys.readouterr()
-    assert "\\n\\x1b[31mb" in said.out and "\x1b" not in said.out + said.err and said.err.count("\n") == 1
+    assert "] a__[31mb: " in said.out and "\x1b" not in said.out + said.err and said.err.count("\n") == 1
     (tmp_path/"in"/"e\x1b[31m.cbz").write_bytes(b"no")
     assert run("create_dataset", "--source_dir", tmp_path/"in", "--target_dir", tmp_path/"dataset") == 1
     said = capsys.readouterr()
