@@ -165,9 +165,11 @@ def readable_page(
     L: torch.Tensor, # (1, 1, H, W), a page at its original size
     height: int = WORKING_HEIGHT, # As for `working_size`
 ) -> tuple[torch.Tensor, tuple[int, int]]: # The padded page, and its (h, w) before padding
-    "The working page; if its dots are too fine, enlarged until they are LEGIBLE, if that takes no more pixels than the longest strip."
+    "The working page. If it is dotted, as if printed in black; if its dots are too fine, enlarged until they are LEGIBLE, if that takes no more pixels than the longest strip."
     page, (h, w) = working_page(L, height)
     if pitch := dot_pitch(page[..., :h, :w]):
+        ink = (L.histc(84, 0, 84).cumsum(0) < .1 * (L < 84).sum()).sum()  # L* of the darkest tenth of what is printed
+        if ink > 15: L, page = ((o - ink) * 100 / (100 - ink) for o in (L, page))
         k = min(LEGIBLE / pitch, (3 * height**2 / (h * w))**.5)
         if k > 1 and k * pitch > .9 * LEGIBLE:
             h, w = round(k * h), round(k * w)

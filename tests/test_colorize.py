@@ -10,10 +10,10 @@ from kornia.metrics import psnr
 from PIL import Image, ImageDraw
 
 from commands import command
-from dualflow import cli, pipeline
+from dualflow import attention, cli, pipeline
 from dualflow.attention import AttentionModel, conv
 from dualflow.colorizers import GUESSED
-from dualflow.core import DualflowError, half_precision, load_page, page_lab, page_lightness, save_page, to_tensor
+from dualflow.core import DualflowError, grey_image, half_precision, load_page, page_lab, page_lightness, save_page, to_tensor, working_page
 from dualflow.dataset import DatasetLoader
 from dualflow.drawing import draw_page
 from dualflow.evaluation import evaluate_page
@@ -379,3 +379,12 @@ def test_yellowed_paper_comes_out_as_white_paper_does(flow, style):
     assert (np.asarray(worn)[3, 3] == 255).all()  # the margin
     seen = flow.nets.attention.predict(old)  # as it is printed, but seen on white
     assert seen.image.tobytes() == old.convert("L").tobytes() and torch.equal(seen.L, flow.colorize(old).attention.L) and seen.L[..., 3, 3] > 99
+
+
+def test_dots_in_faint_ink_are_coloured_as_if_in_black_and_ink_stays_faint(flow, monkeypatch):
+    page = draw_page(5).color.resize((496, 704))
+    faint = grey_image(45 + .55 * page_lightness(manga_bw(page).image))
+    likeness = lambda image: psnr(to_tensor(image), to_tensor(page), 1.)
+    image = flow.colorize(faint).image
+    monkeypatch.setattr(attention, "readable_page", working_page)
+    assert likeness(image) > likeness(flow.colorize(faint).image) + .5 and page_lightness(image).min() > 8

@@ -449,3 +449,17 @@ def test_margins_are_thin_and_straight(width, wave, found):
 def test_a_grey_rim_is_no_margin():
     page = torch.full((1, 1, 600, 400), 85.); page[..., 40:-40, 40:-40] = 20; page[..., 200:400, 100:300] = 100
     assert not find_paper(page).any()
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.floats(3, 8), st.integers(0, 60), st.booleans())
+def test_faint_ink_is_seen_as_black_where_dots_prove_that_it_is_ink(pitch, ink, text):
+    L = torch.full((1, 1, 320, 448), 100.)
+    L[..., :256] = print_lightness(torch.full((1, 1, 320, 256), 40.), "screentone", pitch).L
+    faint = ink + L * (1 - ink / 100)
+    if text: faint[..., 300:310, 300:440] = 0  # printed in black beside grey dots
+    page, size = readable_page(faint)
+    assert size == readable_page(L)[1] and page.min() == 0 and page.max() > 99
+    assert (page[..., :size[0] // 2, :] - readable_page(L)[0][..., :size[0] // 2, :]).abs().mean() < (1 if ink > 15 else 16)
+    flat = torch.full((1, 1, 320, 448), 99.); flat[..., :160, :200] = ink  # a painted thing
+    assert torch.equal(readable_page(flat)[0], working_page(flat)[0])
