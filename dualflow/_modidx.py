@@ -455,6 +455,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': 'https://du
                                    'dualflow.printing.Printed.gate': ('printing.html#printed.gate', 'dualflow/printing.py'),
                                    'dualflow.printing.Printed.image': ('printing.html#printed.image', 'dualflow/printing.py'),
                                    'dualflow.printing._blur': ('printing.html#_blur', 'dualflow/printing.py'),
+                                   'dualflow.printing._paper': ('printing.html#_paper', 'dualflow/printing.py'),
                                    'dualflow.printing._screen': ('printing.html#_screen', 'dualflow/printing.py'),
                                    'dualflow.printing.dot_pitch': ('printing.html#dot_pitch', 'dualflow/printing.py'),
                                    'dualflow.printing.ink_lines': ('printing.html#ink_lines', 'dualflow/printing.py'),

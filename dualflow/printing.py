@@ -177,16 +177,29 @@ def readable_page(
     return page.clamp(0, 100), (h, w)
 
 # %% ../nbs/00b_printing.ipynb #3b9becf1
+def _paper(page): # An "L" image -> (H, W), L*
+    "How light paper is at each place, if it is what is lightest, in even or smoothly changing light: a surface of the second degree."
+    def surface(c, h, w):
+        x, y = torch.linspace(-1, 1, w), torch.linspace(-1, 1, h)[:, None]
+        return c[0] + c[1] * x + c[2] * x * x + (c[3] + c[4] * x) * y + c[5] * y * y
+    L = page_lightness(page.reduce(3))[0, 0]                                 # of three by three pixels: grain is lighter
+    side = max(1, min(max(L.shape) // 24, *L.shape))
+    squares = L.unfold(0, side, side).unfold(1, side, side).flatten(2).quantile(.9, 2)  # between lines and dots
+    terms, light = torch.stack([surface(o, *squares.shape).flatten() for o in torch.eye(6)], 1), squares.flatten()
+    bare = light >= 0
+    for _ in range(12):
+        c = torch.linalg.lstsq(terms[bare], light[bare]).solution
+        bare, before = light > terms @ c - 3, bare  # what is darker is no paper
+        if bare.sum() < 12 or bare.equal(before): break
+    return surface(c, page.height, page.width)
+
 def white_paper(
     page: Image.Image, # A page, any 8-bit mode
 ) -> Image.Image: # 8-bit grey
-    "A print on yellowed or grey paper, as if on white; any other page as it is."
+    "A print on yellowed or grey paper, or in uneven light, as if on white; any other page as it is."
     page = page.convert("L")
-    light = page_lightness(Image.fromarray(np.arange(256, dtype=np.uint8)[None])).flatten()  # of each grey
-    share = lambda page: torch.tensor(page.histogram()) / (page.width * page.height)
-    greys, top = share(page), light[(share(page.reduce(3)).cumsum(0) < .999).sum().clamp(max=255)]  # of three by three pixels: grain is lighter
-    bright = greys * (light > top - 8)
-    paper = light[(bright.cumsum(0) < bright.sum() / 2).sum()]
-    bare, ink = greys[light > paper - 8].sum(), greys[light < paper / 2].sum()
-    if not (50 < paper < 97 and bare > .35 and ink > .002 and bare + ink > .9): return page
-    return page.point([*grey_image((light * 100 / paper).clamp(max=100).view(1, 1, 1, -1)).tobytes()])
+    paper = _paper(page)
+    if not 40 < paper.min() < 97 or paper.max() > 106: return page
+    L = page_lightness(page) * 100 / paper
+    bare, ink = (L > 92).float().mean(), (L < 50).float().mean()
+    return grey_image(L.clamp(max=100)) if bare > .35 and ink > .002 and bare + ink > .9 else page

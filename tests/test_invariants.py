@@ -203,6 +203,18 @@ def test_dull_paper_is_seen_as_white(style, paper, ink, grain, mode):
     assert white_paper(white_paper(scan)).tobytes() == white_paper(scan).tobytes()
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.sampled_from(("lineart", "screentone")), st.floats(.1, .45), st.floats(0, 6.3), st.floats(.7, 1))
+def test_a_shadow_on_paper_is_no_tone(style, depth, angle, paper):
+    L = small_print(style)
+    y, x = torch.meshgrid(torch.linspace(-1, 1, L.shape[-2]), torch.linspace(-1, 1, L.shape[-1]), indexing="ij")
+    shade = paper * (1 - depth * (.5 + .5 * (x * np.cos(angle) + y * np.sin(angle)) / 2**.5))
+    seen = page_lightness(white_paper(grey_image((8 + .92 * L) * shade)))
+    assert (seen[L > 99] > 95).float().mean() > .99 and seen[L < 5].median() < 25
+    painted = grey_image(small_print("gray") * shade)
+    assert white_paper(painted).tobytes() == painted.tobytes()
+
+
 @pytest.mark.parametrize("dark", [0, 40, 90, 97, 100])
 def test_what_need_not_be_paper_keeps_its_lightness(dark):
     for page in (grey_image(small_print("gray") * dark / 100), grey_image(torch.full((1, 1, 90, 70), float(dark))), Image.new("L", (1, 1), dark)):  # a painted page, an empty one, a pixel
