@@ -471,7 +471,7 @@ def test_faint_ink_is_seen_as_black_where_dots_prove_that_it_is_ink(pitch, ink, 
     faint = ink + L * (1 - ink / 100)
     if text: faint[..., 300:310, 300:440] = 0  # printed in black beside grey dots
     page, size = readable_page(faint)
-    assert size == readable_page(L)[1] and page.min() == 0 and page.max() > 99
-    assert (page[..., :size[0] // 2, :] - readable_page(L)[0][..., :size[0] // 2, :]).abs().mean() < (1 if ink > 15 else 16)
+    assert size == readable_page(L)[1] and page.min() <= (0 if text or ink > 15 else ink) and page.max() > 99
+    assert (page[..., :size[0] // 2, :] - readable_page(L)[0][..., :size[0] // 2, :]).abs().mean() < (1 if ink > 15 else 4)
     flat = torch.full((1, 1, 320, 448), 99.); flat[..., :160, :200] = ink  # a painted thing
     assert torch.equal(readable_page(flat)[0], working_page(flat)[0])
