@@ -4,6 +4,10 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" in os.environ: os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: a core for each, before torch counts them
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True)  # the same examples in every run; for new ones: pytest --hypothesis-profile=default
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
